@@ -1,0 +1,49 @@
+/* fs_chunked: the chunked transfer coding, RFC 9112 section 7.1, up to and
+ * including the last chunk's line.  What follows (trailers and the empty
+ * line) is a field section for fs_http1_fields.
+ *
+ * Strict: a size is 1..16 hex digits and nothing but them (no sign, no 0x, no
+ * white space before), every line ends in CRLF, a chunk's data is followed by
+ * exactly CRLF, extensions follow the grammar *( BWS ";" BWS ext-name [ BWS "="
+ * BWS ( token / quoted-string ) ] ) and are dropped.  The answer does not
+ * depend on how the input was cut.
+ */
+#ifndef FS_CHUNKED_H
+#define FS_CHUNKED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FS_CHUNK_MORE = 0,            /* all input used, nothing to hand out */
+    FS_CHUNK_DATA = 1,            /* *data_off, *data_len say where in p the data is */
+    FS_CHUNK_LAST = 2,            /* the last chunk's line is over; trailers follow */
+    FS_CHUNK_BAD_SIZE = -20,      /* 400 */
+    FS_CHUNK_BAD_EXTENSION = -21, /* 400: grammar, control bytes, or over the limit */
+    FS_CHUNK_BAD_END = -22,       /* 400: bare CR or LF, or data not followed by CRLF */
+    FS_CHUNK_TOO_BIG = -23        /* 413: the size does not fit 63 bits */
+};
+
+typedef struct {
+    uint64_t left;          /* of the current chunk: data bytes not yet handed out */
+    uint32_t extensions;    /* bytes of extensions seen in this body so far */
+    uint32_t limit;         /* most bytes of extensions in one body */
+    uint8_t state;
+    uint8_t digits;
+} fs_chunked;
+
+/* Readies c for a new body.  extension_limit: bytes over all chunks, so that
+ * a sender cannot hide endless work in them (CVE-2023-39326 and its kin). */
+void fs_chunked_init(fs_chunked *c, uint32_t extension_limit);
+
+/* Reads on in n bytes at p; *used says how many are done with.  One call hands
+ * out at most one run of data, so call until FS_CHUNK_MORE, FS_CHUNK_LAST or an
+ * error.  After FS_CHUNK_LAST or an error c must not be used again before init. */
+int fs_chunked_next(fs_chunked *c, const uint8_t *p, size_t n, size_t *used,
+                    size_t *data_off, size_t *data_len);
+
+/* Writes a chunk's head (size in lower-case hex and CRLF) for size > 0 at dst,
+ * which has room for 18 bytes; returns its length. */
+size_t fs_chunked_write_head(uint8_t *dst, uint64_t size);
+
+#endif

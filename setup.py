@@ -1,0 +1,77 @@
+"""Native modules of fastserve; everything else about the package is in pyproject.toml.
+
+Environment switches, for developers:
+  FASTSERVE_BUILD=debug    no optimisation, C assertions, line tracing off
+  FASTSERVE_BUILD=asan     AddressSanitizer and UBSan (see `make asan`)
+  FASTSERVE_BUILD=profile  optimised, with symbols and frame pointers
+"""
+
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+MODE = os.environ.get("FASTSERVE_BUILD", "release")
+
+# module below fastserve._native -> C leaves it links
+MODULES = {
+    "buffer": [],
+    "headers": ["fs_scan", "fs_http1"],
+    "deadlines": [],
+    "access": ["fs_date"],
+    "outlet": [],
+    "http1.parser": ["fs_scan", "fs_http1", "fs_chunked", "fs_target"],
+    "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
+    "http1.channel": [],
+    "asgi.scope": ["fs_target"],
+    "asgi.task": [],
+    "asgi.exchange": [],
+    "service": [],
+    "connection": [],
+}
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "binding": False,
+    "embedsignature": True,
+    "embedsignature.format": "python",
+}
+
+if sys.platform == "win32":
+    FLAGS, LINK = ["/O2"], []
+else:
+    FLAGS = {
+        "release": ["-O3", "-fvisibility=hidden"],
+        "profile": ["-O3", "-g", "-fno-omit-frame-pointer"],
+        "debug": ["-O0", "-g", "-UNDEBUG"],
+        "asan": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer",
+                 "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    }[MODE] + ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+    LINK = ["-fsanitize=address,undefined"] if MODE == "asan" else []
+
+
+def extension(name: str, leaves: list[str]) -> Extension:
+    return Extension(
+        f"fastserve._native.{name}",
+        [f"ext/fastserve/_native/{name.replace('.', '/')}.pyx"]
+        + [f"ext/c/{leaf}.c" for leaf in leaves],
+        include_dirs=["ext/c"],
+        depends=[f"ext/c/{leaf}.h" for leaf in leaves],
+        extra_compile_args=FLAGS,
+        extra_link_args=LINK,
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [extension(name, leaves) for name, leaves in MODULES.items()],
+        include_path=["ext"],
+        build_dir="build/cython",
+        compiler_directives=DIRECTIVES,
+    )
+)
