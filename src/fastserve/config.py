@@ -1,0 +1,319 @@
+"""The configuration of a server, as data: frozen dataclasses by subject.
+
+Nothing is opened or imported here, and no environment is read (`sources` does that).
+An option is a field; its metadata (see `options`) is all that the command line, the
+environment reader, the config-file reader and the settings page know about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from fastserve.errors import ConfigError
+from fastserve.options import (
+    Choice,
+    Flag,
+    Headers,
+    Integer,
+    LogConfig,
+    Option,
+    Path,
+    RootPath,
+    Seconds,
+    Size,
+    Text,
+    option,
+    options_of,
+)
+
+__all__ = [
+    "ALIASES",
+    "OPTIONS",
+    "SUBJECTS",
+    "Application",
+    "Bind",
+    "Config",
+    "Http",
+    "Limits",
+    "Logging",
+    "Process",
+    "Timeouts",
+    "find_option",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """Where the application is and how it is called."""
+
+    factory: bool = option(
+        False, Flag(), "The application is what the named callable returns when it is called."
+    )
+    app_dir: str = option(
+        ".", Path(), "Directory put first on the import path, for finding the application."
+    )
+    interface: str = option(
+        "auto",
+        Choice(("auto", "asgi3", "asgi2")),
+        "How the application is called; auto looks at its signature.",
+    )
+    lifespan: str = option(
+        "auto",
+        Choice(("auto", "on", "off")),
+        "Lifespan events: auto goes on without if the application raises, on fails then.",
+    )
+    env_file: str | None = option(
+        None,
+        Path(),
+        "File of variables put into the application's environment (needs python-dotenv).",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bind:
+    """What is listened on."""
+
+    host: str = option(
+        "127.0.0.1",
+        Text("HOST"),
+        "Address or name to listen on; * for every interface, IPv4 and IPv6.",
+    )
+    port: int = option(
+        8000, Integer(0, 65535, "PORT"), "TCP port to listen on; 0 picks a free one."
+    )
+    uds: str | None = option(None, Path(), "Unix domain socket to listen on instead of TCP.")
+    fd: int | None = option(
+        None, Integer(metavar="FD"), "Inherited file descriptor of a socket to listen on."
+    )
+    backlog: int = option(
+        2048, Integer(1), "Connections the kernel may hold that have not been accepted yet."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """Processes and event loops."""
+
+    workers: int = option(
+        1, Integer(1, 1024), "Number of worker processes.", environment=("WEB_CONCURRENCY",)
+    )
+    loop: str = option(
+        "auto",
+        Choice(("auto", "uvloop", "asyncio")),
+        "Event loop; auto takes uvloop where it is installed.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Http:
+    """What is added to requests and responses."""
+
+    root_path: str = option(
+        "", RootPath(), "Path under which a proxy has mounted the application (ASGI root_path)."
+    )
+    headers: tuple[tuple[bytes, bytes], ...] = option(
+        (),
+        Headers(),
+        "Header sent with every response; may be given many times.",
+        flag="header",
+        repeat=True,
+    )
+    server_header: bool = option(True, Flag(), "Send the server header.")
+    date_header: bool = option(True, Flag(), "Send the date header.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Sizes and counts above which a request is refused or a worker replaced."""
+
+    request_line: int = option(8192, Size(64), "Longest request line (414).")
+    request_field: int = option(16384, Size(64), "Longest header field line (431).")
+    request_fields: int = option(100, Integer(1, 10_000), "Most header fields in a request (431).")
+    request_head: int = option(
+        65536,
+        Size(256),
+        "Largest request head: request line and all fields together (431).",
+        aliases=("h11_max_incomplete_event_size",),
+    )
+    request_body: int = option(0, Size(), "Largest request body (413); 0: no limit.")
+    request_trailers: int = option(8192, Size(), "Largest trailer section of a chunked body (431).")
+    concurrency: int = option(
+        0, Integer(), "Requests under way at once, above which 503 is answered; 0: no limit."
+    )
+    max_requests: int = option(
+        0, Integer(), "Requests after which a worker is replaced; 0: never."
+    )
+    max_requests_jitter: int = option(
+        0, Integer(), "Most requests added to limit_max_requests, at random for each worker."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long is waited. Of the first four, 0 switches each off."""
+
+    keep_alive: float = option(75.0, Seconds(), "For the next request on an idle connection.")
+    request_head: float = option(
+        30.0, Seconds(), "For a whole request head, from its first byte or the connection's begin."
+    )
+    request_body: float = option(
+        30.0, Seconds(), "For the next bytes of a request body the application waits for."
+    )
+    write: float = option(
+        30.0, Seconds(), "For a client that takes nothing of the response written to it."
+    )
+    graceful_shutdown: float = option(
+        25.0,
+        Seconds(),
+        "For requests under way at shutdown, before they are told to disconnect and then "
+        "cancelled; 0: not at all.",
+    )
+    lifespan: float = option(
+        10.0, Seconds(), "For the application's lifespan shutdown; 0: without end."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logging:
+    """Error and access logs."""
+
+    access_log: bool = option(True, Flag(), "Write a line for every request to stdout.")
+    log_level: str | None = option(
+        None,
+        Choice(("critical", "error", "warning", "info", "debug", "trace")),
+        "Least level that is logged; info if not set. Access lines are of level info.",
+    )
+    log_config: str | dict[str, Any] | None = option(
+        None, LogConfig(), "Logging configuration: .ini, .json or .yaml file."
+    )
+    use_colors: bool | None = option(
+        None, Flag(), "Colours in the logs; if not set, where they go to a terminal."
+    )
+
+
+# attribute of Config -> (dataclass, prefix of its options' names)
+SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
+    {
+        "application": (Application, ""),
+        "bind": (Bind, ""),
+        "process": (Process, ""),
+        "http": (Http, ""),
+        "limits": (Limits, "limit_"),
+        "timeouts": (Timeouts, "timeout_"),
+        "logging": (Logging, ""),
+    }
+)
+OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        each.name: each
+        for subject, (cls, prefix) in SUBJECTS.items()
+        for each in options_of(subject, cls, prefix)
+    }
+)
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {alias: each.name for each in OPTIONS.values() for alias in each.aliases}
+)
+
+
+def find_option(name: str) -> Option:
+    """The option called `name`, or by an alias of it.
+
+    Raises `ConfigError` for an unknown name, with the nearest known one if one is near.
+    """
+    found = OPTIONS.get(ALIASES.get(name, name))
+    if found is None:
+        near = difflib.get_close_matches(name, [*OPTIONS, *ALIASES], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"there is no option {name!r}{hint}")
+    return found
+
+
+@dataclass(frozen=True, init=False)
+class Config:
+    """The options of one server.
+
+    `Config("main:app", port=9000, limit_request_body="10m")`: the application as an
+    import string, a path or an ASGI callable, then options by name; an option that is
+    `None` has its default. `origins` says, for messages, where each value came from.
+    Raises `ConfigError` for an unknown option or an unfit value.
+    """
+
+    app: object
+    application: Application
+    bind: Bind
+    process: Process
+    http: Http
+    limits: Limits
+    timeouts: Timeouts
+    logging: Logging
+    origins: Mapping[str, str] = field(compare=False, repr=False)
+
+    def __init__(
+        self, app: object, *, origins: Mapping[str, str] | None = None, **options: Any
+    ) -> None:
+        told = dict(origins or {})
+        values: dict[str, dict[str, object]] = {subject: {} for subject in SUBJECTS}
+        known: dict[str, str] = {}
+        for name, value in options.items():
+            each = find_option(name)
+            if value is None:
+                continue
+            origin = told.get(name, name)
+            if each.name in known:
+                raise ConfigError(f"{known[each.name]} and {origin} are the same option")
+            known[each.name] = origin
+            try:
+                values[each.subject][each.attribute] = each.kind(value)
+            except ValueError as error:
+                raise ConfigError(f"{origin}: {error}") from None
+        self._set(app=app, origins=known)
+        for subject, (cls, _) in SUBJECTS.items():
+            self._set(**{subject: cls(**values[subject])})
+        self._check()
+
+    def _set(self, **attributes: object) -> None:
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+
+    def _check(self) -> None:
+        """What no option can say alone."""
+        if self.bind.uds is not None and self.bind.fd is not None:
+            raise ConfigError(
+                f"{self.origin('uds')} and {self.origin('fd')} exclude each other: "
+                "a server listens on one of them"
+            )
+        if self.process.workers > 1 and not isinstance(self.app, str):
+            raise ConfigError(
+                f"{self.origin('workers')}: {self.process.workers} workers each import the "
+                "application, so it must be an import string such as 'main:app', not an object"
+            )
+        if isinstance(self.app, str) and not self.app.strip():
+            raise ConfigError("the application's name is empty; name it as in 'main:app'")
+
+    def get(self, name: str) -> object:
+        """The value of the option called `name`."""
+        each = find_option(name)
+        return getattr(getattr(self, each.subject), each.attribute)
+
+    def origin(self, name: str) -> str:
+        """Where the option's value came from: a flag, a variable, a file's key, 'default'."""
+        return self.origins.get(find_option(name).name, "default")
+
+    def with_app(self, app: object) -> Config:
+        """The same configuration for another application."""
+        copy = object.__new__(Config)
+        copy.__dict__.update(self.__dict__)
+        copy._set(app=app)
+        copy._check()
+        return copy
+
+    def with_workers(self, workers: int) -> Config:
+        """The same configuration with another number of workers."""
+        copy = object.__new__(Config)
+        copy.__dict__.update(self.__dict__)
+        copy._set(process=replace(self.process, workers=workers))
+        return copy

@@ -1,0 +1,306 @@
+"""How an option is written once.
+
+A config field carries an `Option` in its metadata: what kind of value it takes, its help,
+its flags. The command line, the environment reader, the config-file reader and the
+settings page all read it from there; none of them knows an option by name.
+
+A *kind* turns what a person wrote (a string from the command line or the environment, or
+a value from TOML or Python) into the value the config holds, or raises `ValueError` with
+the rest of a sentence that begins with the option's name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeVar, cast
+
+__all__ = [
+    "Choice",
+    "Flag",
+    "Headers",
+    "Integer",
+    "Kind",
+    "LogConfig",
+    "Option",
+    "Path",
+    "RootPath",
+    "Seconds",
+    "Size",
+    "Text",
+    "option",
+    "options_of",
+]
+
+T = TypeVar("T")
+
+
+class Kind(Protocol):
+    """What values an option takes; calling it converts one or raises `ValueError`."""
+
+    @property
+    def metavar(self) -> str: ...
+
+    def __call__(self, value: object) -> object: ...
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text."""
+
+    metavar: str = "TEXT"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is not text")
+        if "\0" in value:
+            raise ValueError(f"{value!r} has a NUL character in it")
+        return value
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path of the file system; `os.PathLike` is taken too. Not looked at here."""
+
+    metavar: str = "PATH"
+
+    def __call__(self, value: object) -> str:
+        text = Text()(os.fspath(value) if isinstance(value, os.PathLike) else value)
+        if not text:
+            raise ValueError("the path is empty")
+        return text
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Yes or no."""
+
+    metavar: str = ""
+
+    def __call__(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        word = value.strip().lower() if isinstance(value, str) else value
+        if word in ("1", "true", "yes", "on"):
+            return True
+        if word in ("0", "false", "no", "off", ""):
+            return False
+        raise ValueError(f"{value!r} is neither true nor false")
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number from `least` to `most`, both included."""
+
+    least: int = 0
+    most: int = 2**31 - 1
+    metavar: str = "INTEGER"
+
+    def __call__(self, value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,18}\s*", value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{value!r} is not a whole number")
+        if not self.least <= value <= self.most:
+            raise ValueError(f"{value} is not between {self.least} and {self.most}")
+        return value
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of bytes; `k`, `m` and `g` multiply by 1024 once, twice, three times."""
+
+    least: int = 0
+    metavar: str = "SIZE"
+
+    def __call__(self, value: object) -> int:
+        if isinstance(value, str):
+            match = re.fullmatch(r"([0-9]{1,18})\s*([kmg]?)(?:i?b)?", value.strip().lower())
+            if match:
+                value = int(match[1]) * 1024 ** " kmg".index(match[2] or " ")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
+            raise ValueError(f"{value!r} is not a size in bytes such as 65536, 64k or 10m")
+        if value < self.least:
+            raise ValueError(f"{value} is less than {self.least}")
+        return value
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """A length of time in seconds, fractions allowed."""
+
+    metavar: str = "SECONDS"
+
+    def __call__(self, value: object) -> float:
+        try:
+            seconds = float(value) if isinstance(value, (str, int, float)) else math.nan
+        except (ValueError, OverflowError):
+            seconds = math.nan
+        if isinstance(value, bool) or not math.isfinite(seconds) or seconds < 0:
+            raise ValueError(f"{value!r} is not a number of seconds")
+        return seconds
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def metavar(self) -> str:
+        return "|".join(self.words)
+
+    def __call__(self, value: object) -> str:
+        word = value.strip().lower() if isinstance(value, str) else None
+        if word not in self.words:
+            raise ValueError(f"{value!r} is not one of {', '.join(self.words)}")
+        return word
+
+
+@dataclass(frozen=True)
+class RootPath:
+    """A path prefix: one leading slash, none at the end; empty for none."""
+
+    metavar: str = "PATH"
+
+    def __call__(self, value: object) -> str:
+        text = Text()(value).strip("/")
+        return f"/{text}" if text else ""
+
+
+# RFC 9110, 5.6.2 (token) and 5.5 (field-value).
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_FRAMING = (b"connection", b"content-length", b"transfer-encoding")
+
+
+@dataclass(frozen=True)
+class Headers:
+    """Response header fields: `name: value` texts, pairs, or a mapping.
+
+    Held as pairs of bytes with lower-case names, in the order given. Names that decide
+    the framing of a message belong to the server and are refused.
+    """
+
+    metavar: str = "NAME:VALUE"
+
+    def __call__(self, value: object) -> tuple[tuple[bytes, bytes], ...]:
+        if isinstance(value, str):
+            value = [line for line in value.splitlines() if line.strip()]
+        elif isinstance(value, Mapping):
+            value = list(value.items())
+        if not isinstance(value, Iterable) or isinstance(value, bytes):
+            raise ValueError(f"{value!r} is not a list of 'name: value' headers")
+        return tuple(self._pair(item) for item in value)
+
+    def _pair(self, item: object) -> tuple[bytes, bytes]:
+        if isinstance(item, str):
+            name, colon, text = item.partition(":")
+            pair: tuple[object, ...] = (name, text) if colon else ()
+        else:
+            pair = tuple(item) if isinstance(item, (tuple, list)) else ()
+        if len(pair) != 2:
+            raise ValueError(f"{item!r} is not of the form 'name: value'")
+        name_bytes, value_bytes = (_latin(part, item).strip(b" \t") for part in pair)
+        if not _TOKEN.fullmatch(name_bytes):
+            raise ValueError(f"{item!r} has no valid header name")
+        if not _VALUE.fullmatch(value_bytes):
+            raise ValueError(f"{item!r} has a control character in its value")
+        if name_bytes.lower() in _FRAMING:
+            raise ValueError(f"{item!r}: the server itself decides this header")
+        return name_bytes.lower(), value_bytes
+
+
+def _latin(part: object, item: object) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    try:
+        return str(part).encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{item!r} has characters outside Latin-1") from None
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """The path of a logging configuration file, or from Python a `dictConfig` mapping."""
+
+    metavar: str = "PATH"
+
+    def __call__(self, value: object) -> str | dict[str, Any]:
+        return dict(value) if isinstance(value, Mapping) else Path()(value)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as every reader sees it. `name` is the Python and config-file name."""
+
+    name: str
+    kind: Kind
+    help: str
+    default: object
+    subject: str
+    attribute: str
+    flags: tuple[str, ...]
+    environment: tuple[str, ...]
+    repeat: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether the flag has a `--no-` form, because unset or true is its default."""
+        return isinstance(self.kind, Flag) and self.default is not False
+
+
+def option(
+    default: T,
+    kind: Kind,
+    help: str,
+    *,
+    flag: str | None = None,
+    environment: tuple[str, ...] = (),
+    repeat: bool = False,
+    aliases: tuple[str, ...] = (),
+) -> T:
+    """A dataclass field that is an option.
+
+    `flag` names the flag where it is not the option's name; `environment` adds variables
+    besides `FASTSERVE_<NAME>`, read after it; `repeat` lets the flag be given many times;
+    `aliases` are further option names with the same meaning.
+    """
+    metadata = {
+        "kind": kind,
+        "help": help,
+        "flag": flag,
+        "environment": environment,
+        "repeat": repeat,
+        "aliases": aliases,
+    }
+    return cast(T, field(default=default, metadata=metadata))
+
+
+def options_of(subject: str, cls: type[Any], prefix: str) -> list[Option]:
+    """The options of one subject's dataclass; their names are `prefix` + the field's name."""
+    found = []
+    for each in fields(cls):
+        told = each.metadata
+        name = prefix + each.name
+        names = [told["flag"] or name, *told["aliases"]]
+        found.append(
+            Option(
+                name=name,
+                kind=told["kind"],
+                help=told["help"],
+                default=each.default,
+                subject=subject,
+                attribute=each.name,
+                flags=tuple("--" + word.replace("_", "-") for word in names),
+                environment=(f"FASTSERVE_{name.upper()}", *told["environment"]),
+                repeat=told["repeat"],
+                aliases=told["aliases"],
+            )
+        )
+    return found
