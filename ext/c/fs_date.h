@@ -10,11 +10,12 @@
 
 /* Writes IMF-fixdate (RFC 9110 section 5.6.7), "Sun, 06 Nov 1994 08:49:37 GMT",
  * FS_DATE_LEN bytes and no NUL, for `seconds` since the Unix epoch, years 1970 to
- * 9999 (clamped). */
+ * 9999: a time outside is moved to the nearest second inside. */
 void fs_date_http(uint8_t *dst, int64_t seconds);
 
 /* Writes "1994-11-06 08:49:37" (no NUL, FS_DATE_LOG_LEN bytes) for seconds + offset,
- * offset being the local zone's distance from UTC in seconds. */
+ * offset being the local zone's distance from UTC in seconds; seconds and the sum are
+ * kept within the years 1970 to 9999 as above. */
 void fs_date_log(uint8_t *dst, int64_t seconds, int32_t offset);
 
 /* Writes v in decimal at dst, which has room for 20 bytes; returns the length. */
