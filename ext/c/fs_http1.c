@@ -137,14 +137,17 @@ static inline int64_t read_field(const uint8_t *p, size_t n, size_t line, uint32
     if (colon == line || colon >= end || p[colon] != ':')
         return refuse_name(p, n, line, colon, end);
     size_t value = colon + 1;
-    while (value < end && (p[value] == SP || p[value] == HTAB))
+    /* Mostly there is one SP; what is no blank is above SP or ends the value. */
+    if (value < end && p[value] == SP)
+        value++;
+    while (value < end && p[value] <= SP && (p[value] == SP || p[value] == HTAB))
         value++;
     size_t stop = fs_run_value(p, value, end);
     /* The CR may stand where the window ends: CRLF is not counted. */
     if (!FS_LIKELY(n - stop >= 2 && p[stop] == CR && p[stop + 1] == LF))
         return refuse(p, n, stop, end, FS_LONG_FIELD, FS_BAD_LINE_END, FS_BAD_FIELD_VALUE);
-    size_t value_end = stop;
-    while (value_end > value && (p[value_end - 1] == SP || p[value_end - 1] == HTAB))
+    size_t value_end = stop; /* whatever is up to SP in a good value is SP or HTAB */
+    while (value_end > value && p[value_end - 1] <= SP)
         value_end--;
     field->name_off = (uint32_t)line;
     field->name_len = (uint32_t)(colon - line);
@@ -171,15 +174,16 @@ static int64_t read_fields(const uint8_t *p, size_t n, size_t at, uint32_t count
             *count_out = count;
             return (int64_t)(at + 2);
         }
+        fs_field field;
+        got = read_field(p, have, at, limits->field, &field);
         /* A fold is no field line of its own and a LF no line at all, so
          * neither is one too many. */
         if (count >= limits->fields && first != LF && first != SP && first != HTAB)
             return FS_MANY_FIELDS;
-        got = read_field(p, have, at, limits->field, fields + (count < limits->fields ? count : 0));
         if (got < 0)
             break;
+        fields[count++] = field;
         at = (size_t)got;
-        count++;
         got = FS_MORE;
     }
     if (got != FS_MORE)
