@@ -144,9 +144,7 @@ class Limits:
     concurrency: int = option(
         0, Integer(), "Requests under way at once, above which 503 is answered; 0: no limit."
     )
-    max_requests: int = option(
-        0, Integer(), "Requests after which a worker is replaced; 0: never."
-    )
+    max_requests: int = option(0, Integer(), "Requests after which a worker is replaced; 0: never.")
     max_requests_jitter: int = option(
         0, Integer(), "Most requests added to limit_max_requests, at random for each worker."
     )
@@ -187,7 +185,7 @@ class Logging:
         Choice(("critical", "error", "warning", "info", "debug", "trace")),
         "Least level that is logged; info if not set. Access lines are of level info.",
     )
-    log_config: str | dict[str, Any] | None = option(
+    log_config: str | Mapping[str, Any] | None = option(
         None, LogConfig(), "Logging configuration: .ini, .json or .yaml file."
     )
     use_colors: bool | None = option(

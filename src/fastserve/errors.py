@@ -73,4 +73,4 @@ def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith(_PACKAGE) or filename.startswith("<frozen importlib")
+    return filename.startswith((_PACKAGE, "<frozen importlib"))

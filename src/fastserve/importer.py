@@ -232,7 +232,7 @@ def _called(app: Any) -> Any:
     """What runs when `app` is called: itself, or its type's `__call__`."""
     if inspect.isfunction(app) or inspect.ismethod(app) or inspect.isclass(app):
         return app
-    return getattr(type(app), "__call__", app)
+    return type(app).__call__ if callable(app) else app
 
 
 def _takes(app: Any, count: int) -> bool:

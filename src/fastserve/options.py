@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 __all__ = [
     "Choice",
@@ -254,6 +254,17 @@ class Option:
         """Whether the flag has a `--no-` form, because unset or true is its default."""
         return isinstance(self.kind, Flag) and self.default is not False
 
+    @property
+    def told_default(self) -> str:
+        """The default as a person would write it; empty if unset is the default."""
+        if self.default is None or self.default is False or self.default in ((), ""):
+            return ""
+        if self.default is True:
+            return "on"
+        if isinstance(self.kind, Size) and isinstance(self.default, int):
+            return f"{self.default // 1024}k" if self.default % 1024 == 0 else str(self.default)
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
 
 def option(
     default: T,
@@ -279,7 +290,7 @@ def option(
         "repeat": repeat,
         "aliases": aliases,
     }
-    return cast(T, field(default=default, metadata=metadata))
+    return field(default=default, metadata=metadata)
 
 
 def options_of(subject: str, cls: type[Any], prefix: str) -> list[Option]:

@@ -13,7 +13,9 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastserve.config import Bind
 from fastserve.errors import BindError
@@ -110,7 +112,7 @@ def _bind_tcp(host: str, port: int, slots: int) -> list[list[socket.socket]]:
 
 
 def _bind_places(
-    places: list[tuple[socket.AddressFamily, tuple[object, ...]]], port: int, slots: int
+    places: Sequence[tuple[socket.AddressFamily, tuple[Any, ...]]], port: int, slots: int
 ) -> list[list[socket.socket]]:
     opened: list[socket.socket] = []
     made: list[list[socket.socket]] = [[] for _ in range(slots)]
@@ -145,7 +147,7 @@ def _bind_places(
 
 
 def _bound(
-    family: socket.AddressFamily, address: tuple[object, ...], port: int, *, reuse_port: bool
+    family: socket.AddressFamily, address: tuple[Any, ...], port: int, *, reuse_port: bool
 ) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

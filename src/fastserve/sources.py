@@ -59,9 +59,7 @@ def from_pyproject(path: str) -> Found:
         name = key.replace("-", "_")
         if name != "app" and ALIASES.get(name, name) not in OPTIONS:
             known = {"app", *OPTIONS, *ALIASES}
-            raise ConfigError(
-                f"{path}: [tool.fastserve] has no option {key!r}{_near(name, known)}"
-            )
+            raise ConfigError(f"{path}: [tool.fastserve] has no option {key!r}{_near(name, known)}")
         name = name if name == "app" else find_option(name).name
         found[name] = (value, f"{key!r} in [tool.fastserve] of {path}")
     return found
@@ -76,12 +74,14 @@ def gather(
 ) -> Config:
     """The config of `app` (None: the sources name it) from all sources.
 
-    `given` wins over the environment (None: the process's own), which wins over the file
-    `pyproject` (None: no file). Raises `ConfigError`.
+    `given`, of which None means not given, wins over the environment (None: the process's
+    own), which wins over the file `pyproject` (None: no file). Raises `ConfigError`.
     """
     merged = from_pyproject(pyproject) if pyproject else {}
     merged |= from_environment(os.environ if environment is None else environment)
-    merged |= given
+    for name, (value, origin) in given.items():
+        if value is not None:
+            merged[name if name == "app" else find_option(name).name] = (value, origin)
     named, origin = merged.pop("app", (None, ""))
     if app is None:
         app = named

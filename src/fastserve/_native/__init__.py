@@ -11,5 +11,6 @@ if importlib.util.find_spec("fastserve._native.connection") is None:
         f"{sys.implementation.name} {sys.version_info[0]}.{sys.version_info[1]} "
         f"on {sys.platform}; there is no slow replacement for them. "
         "Install a wheel (pip install fastserve), or in a source tree build them "
-        "(pip install -e .), which needs a C compiler."
+        "(pip install -e .), which needs a C compiler.",
+        name="fastserve._native",
     )

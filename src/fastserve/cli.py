@@ -1,0 +1,119 @@
+"""The command line, derived from the config's fields."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from fastserve.config import OPTIONS, SUBJECTS
+from fastserve.errors import FastserveError
+from fastserve.launch import launch
+from fastserve.options import Flag, Option
+from fastserve.sources import Found, gather
+
+__all__ = ["command", "main"]
+
+_ABOUT = """Serve an ASGI application.
+
+APP is module:attribute, a module, or the path of a Python file with or without
+:attribute. Where no attribute is named, app or application is taken.
+
+Options also come from FASTSERVE_* variables and from [tool.fastserve] in the
+pyproject.toml of the working directory, in this order of precedence.
+"""
+
+
+class _Command(click.Command):
+    """A command whose help lists options by subject."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {subject: [] for subject in SUBJECTS}
+        others: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                each = OPTIONS.get(param.name or "")
+                (sections[each.subject] if each else others).append(record)
+        for subject, records in sections.items():
+            with formatter.section(subject.capitalize()):
+                formatter.write_dl(records)
+        with formatter.section("Other"):
+            formatter.write_dl(others)
+
+
+def command() -> click.Command:
+    """The click command; invoked, it returns the exit status."""
+    params: list[click.Parameter] = [
+        click.Argument(["app"], required=False, metavar="APP"),
+        *(_parameter(each) for each in OPTIONS.values()),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Show the version and exit.",
+        ),
+    ]
+    return _Command("fastserve", params=params, callback=_run, help=_ABOUT)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (None: the process's own); the exit status."""
+    try:
+        # Without standalone mode, click returns the callback's value or an exit's status.
+        status = command().main(
+            None if arguments is None else list(arguments), "fastserve", standalone_mode=False
+        )
+    except click.UsageError as error:
+        print(f"fastserve: {error.format_message()}", file=sys.stderr)
+        print("fastserve --help lists the options", file=sys.stderr)
+        return error.exit_code
+    except FastserveError as error:
+        print(error.report(), file=sys.stderr)
+        return error.status
+    except click.Abort:
+        return 130
+    return int(status or 0)
+
+
+def _run(app: str | None, **values: Any) -> int:
+    given: Found = {
+        name: (value, OPTIONS[name].flags[0])
+        for name, value in values.items()
+        if value is not None and value != ()
+    }
+    return launch(gather(app, given))
+
+
+def _parameter(each: Option) -> click.Option:
+    name = each.name
+    flags = list(each.flags)
+    settings: dict[str, Any] = {"help": _help(each), "default": None}
+    if isinstance(each.kind, Flag):
+        if each.is_pair:
+            flags = [f"{flag}/--no-{flag.removeprefix('--')}" for flag in flags]
+        settings["is_flag"] = True
+    else:
+        # Values stay text: the option's kind converts them, for every source alike.
+        settings.update(type=click.UNPROCESSED, metavar=each.kind.metavar, multiple=each.repeat)
+    return click.Option([*flags, name], **settings)
+
+
+def _help(each: Option) -> str:
+    return f"{each.help} [default: {each.told_default}]" if each.told_default else each.help
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from fastserve import __version__
+
+        click.echo(
+            f"fastserve {__version__} ({platform.python_implementation()} "
+            f"{platform.python_version()}, {platform.system()} {platform.machine()})"
+        )
+        ctx.exit()

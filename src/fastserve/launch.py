@@ -1,0 +1,40 @@
+"""The main program's part: run what a config describes and tell of failures."""
+
+from __future__ import annotations
+
+import sys
+
+from fastserve.config import Config
+from fastserve.errors import FastserveError
+from fastserve.sources import load_env_file
+
+__all__ = ["launch"]
+
+
+def launch(config: Config) -> int:
+    """Serve until stopped; the exit status.
+
+    0 after a clean stop, 1 if the application's shutdown failed, 2 for a wrong option,
+    3 if the server could not start. Foreseen errors are told on stderr.
+    """
+    try:
+        if config.application.env_file is not None:
+            load_env_file(config.application.env_file)
+        if config.process.workers > 1:
+            from fastserve.supervisor import Supervisor
+
+            return Supervisor(config).run()
+        from fastserve.server import Server
+
+        Server(config).run()
+    except FastserveError as error:
+        print(error.report(), file=sys.stderr)
+        return error.status
+    except ImportError as error:
+        if error.name != "fastserve._native":
+            raise
+        print(f"fastserve: {error}", file=sys.stderr)
+        return FastserveError.status
+    except KeyboardInterrupt:
+        return 130
+    return 0
