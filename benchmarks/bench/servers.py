@@ -1,0 +1,161 @@
+"""The servers under test: how each is started, under which settings, and what it is called.
+
+Three settings profiles, the same idea for every server:
+
+plain     access log off, idle connections kept for as long as the server allows
+defaults  nothing but address and application; whatever the server logs goes to a file
+logged    the access log on for every server that has one, to a file
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+APPS = ROOT / "apps"
+FLOORS = ROOT / "floors"
+HOST = "127.0.0.1"
+PROFILES = ("plain", "defaults", "logged")
+
+
+class Unavailable(Exception):
+    """A server cannot be started here; the message says why in one line."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: `argv(profile, port, app)` gives the arguments behind the interpreter.
+
+    `limit` marks the two constant-answer programs, whose `app` is the body they answer.
+    """
+
+    name: str
+    label: str
+    package: str
+    argv: Callable[[str, int, str], list[str]]
+    limit: bool = False
+    has_access_log: bool = True
+
+    def command(self, profile: str, port: int, app: str) -> list[str]:
+        """The whole command line. Raises Unavailable, with the reason, if it cannot run."""
+        if self.package and not installed(self.package):
+            raise Unavailable(f"{self.package} is not installed in {sys.prefix}")
+        if profile == "logged" and not self.has_access_log:
+            raise Unavailable("has no access log")
+        return self.argv(profile, port, app)
+
+    def version(self) -> str | None:
+        """The installed version; None for a limit or a server that is not installed."""
+        if not self.package or self.limit:
+            return None
+        try:
+            return importlib.metadata.version(self.package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+def fastserve(profile: str, port: int, app: str) -> list[str]:
+    flags = {"plain": ["--no-access-log"], "defaults": [], "logged": ["--access-log"]}[profile]
+    return python("-m", "fastserve", app, "--host", HOST, "--port", str(port), *flags)
+
+
+def uvicorn(profile: str, port: int, app: str) -> list[str]:
+    flags = {
+        "plain": ["--no-access-log", "--timeout-keep-alive", "120"],
+        "defaults": [],
+        "logged": ["--access-log"],
+    }[profile]
+    if profile != "defaults":
+        flags += ["--loop", "uvloop", "--http", "httptools"]
+    return python("-m", "uvicorn", app, "--host", HOST, "--port", str(port), *flags)
+
+
+def hypercorn(profile: str, port: int, app: str) -> list[str]:
+    flags: list[str] = []
+    if profile != "defaults":
+        # Without the file Hypercorn closes each connection after 1,000 requests.
+        config = str(APPS / "hypercorn.toml")
+        flags = ["-k", "uvloop", "--keep-alive", "120", "-c", config]
+    if profile == "logged":
+        flags += ["--access-logfile", "-"]
+    return python("-m", "hypercorn", app, "-b", f"{HOST}:{port}", *flags)
+
+
+def daphne(profile: str, port: int, app: str) -> list[str]:
+    # Verbosity 1, the default, writes the access log to standard output.
+    flags = ["-v", "0"] if profile == "plain" else []
+    return python("-m", "daphne", "-b", HOST, "-p", str(port), *flags, app)
+
+
+def granian(profile: str, port: int, app: str) -> list[str]:
+    flags = {
+        "plain": ["--no-access-log", "--http1-header-read-timeout", "60000"],
+        "defaults": [],
+        "logged": ["--access-log"],
+    }[profile]
+    if profile != "defaults":
+        flags += ["--workers", "1", "--loop", "uvloop"]
+    # The interface is no choice: Granian's own default, RSGI, does not run ASGI applications.
+    program = ["-m", "granian", "--interface", "asgi", "--host", HOST, "--port", str(port)]
+    return python(*program, *flags, app)
+
+
+def fastpysgi(profile: str, port: int, app: str) -> list[str]:
+    # Its module cannot be run with -m; this is what its console script does.
+    start = "import sys, fastpysgi; sys.argv[0] = 'fastpysgi'; fastpysgi.run_from_cli()"
+    return python("-c", start, "--host", HOST, "--port", str(port), app)
+
+
+def uvloop_constant(profile: str, port: int, app: str) -> list[str]:
+    return python(str(FLOORS / "uvloop_constant.py"), str(port), app)
+
+
+def epoll_constant(profile: str, port: int, app: str) -> list[str]:
+    return [str(build_epoll_constant()), str(port), app]
+
+
+def build_epoll_constant() -> Path:
+    """Compile the C limit if its source is newer; the binary's path. Raises Unavailable."""
+    source = FLOORS / "epoll_constant.c"
+    binary = Path(tempfile.gettempdir()) / f"fastserve-epoll-{int(source.stat().st_mtime)}"
+    if binary.exists():
+        return binary
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        raise Unavailable("no C compiler found (apt-get install gcc)")
+    half = binary.with_suffix(".new")
+    command = [compiler, "-O2", "-std=c11", "-o", str(half), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unavailable(f"does not compile: {done.stderr.strip().splitlines()[-1]}")
+    half.replace(binary)
+    return binary
+
+
+SERVERS = [
+    Server("fastserve", "fastserve", "fastserve", fastserve),
+    Server("uvicorn", "Uvicorn", "uvicorn", uvicorn),
+    Server("hypercorn", "Hypercorn", "hypercorn", hypercorn),
+    Server("daphne", "Daphne", "daphne", daphne),
+    Server("granian", "Granian", "granian", granian),
+    Server("fastpysgi", "FastPySGI", "fastpysgi", fastpysgi, has_access_log=False),
+    Server("uvloop_constant", "limit: uvloop", "uvloop", uvloop_constant, limit=True),
+    Server("epoll_constant", "limit: C epoll", "", epoll_constant, limit=True),
+]
+BY_NAME = {server.name: server for server in SERVERS}

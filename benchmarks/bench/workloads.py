@@ -1,0 +1,99 @@
+"""The workloads: what is asked, over how many connections, and which answer is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+HELLO = b"Hello, World!"
+
+# What a current browser sends for a page; with Host, which the load generator adds, fourteen.
+BROWSER = (
+    ("Connection", "keep-alive"),
+    ("Cache-Control", "max-age=0"),
+    ("sec-ch-ua", '"Chromium";v="142", "Google Chrome";v="142", "Not_A Brand";v="99"'),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-ch-ua-platform", '"Linux"'),
+    ("Upgrade-Insecure-Requests", "1"),
+    (
+        "User-Agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/142.0.0.0 Safari/537.36",
+    ),
+    (
+        "Accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    ),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Cookie", "session=6f1ed002ab5595859014ebf0951522d9; theme=dark; consent=1"),
+)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of the comparison.
+
+    `limit_body` is what the constant-answer programs answer; None leaves them out, because a
+    constant says nothing about this workload. `kind` is "load" (a generator runs against it)
+    or "idle" (connections are opened, used once and held).
+    """
+
+    name: str
+    title: str
+    app: str = "raw:hello"
+    answer: bytes = HELLO
+    profile: str = "plain"
+    connections: int = 64
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    pipeline: int = 1
+    body: bytes = field(default=b"", repr=False)
+    limit_body: bytes | None = HELLO
+    kind: str = "load"
+    default: bool = True
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.body else "GET"
+
+    def request(self, host: str) -> bytes:
+        """The request's bytes, as verification, warm-up and the instruction count send it."""
+        lines = [f"{self.method} / HTTP/1.1", f"Host: {host}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        if self.body:
+            lines.append(f"Content-Length: {len(self.body)}")
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
+
+
+def posting(size: int) -> dict[str, object]:
+    digits = b"%d" % size
+    return {"app": "raw:length", "body": b"x" * size, "answer": digits, "limit_body": digits}
+
+
+WORKLOADS = [
+    Workload("hello", "Raw hello"),
+    Workload("browser", "Hello, a browser's 14 headers", headers=BROWSER),
+    Workload("defaults", "Hello, default settings", profile="defaults", limit_body=None),
+    Workload("logged", "Hello, access logs on", profile="logged", limit_body=None, default=False),
+    Workload("pipelined", "Hello, 16 pipelined", connections=16, pipeline=16),
+    Workload("post1k", "POST 1 KiB", **posting(1024)),
+    Workload("upload1m", "Upload 1 MiB", connections=8, **posting(1 << 20)),
+    Workload(
+        "stream100",
+        "Stream 100 x 1 KiB",
+        app="raw:stream",
+        answer=b"x" * 102400,
+        connections=16,
+        limit_body=None,
+    ),
+    Workload(
+        "fastapi",
+        "FastAPI JSON",
+        app="api:app",
+        answer=b'{"message":"Hello, World!"}',
+        limit_body=None,
+    ),
+    Workload("idle5000", "5,000 idle connections", connections=5000, kind="idle"),
+]
+BY_NAME = {workload.name: workload for workload in WORKLOADS}
