@@ -45,6 +45,7 @@ static inline unsigned hex_value(uint8_t c)
 void fs_chunked_init(fs_chunked *c, uint32_t extension_limit)
 {
     c->left = 0;
+    c->size = 0;
     c->extensions = 0;
     c->limit = extension_limit;
     c->state = SIZE;
@@ -96,9 +97,9 @@ static int read_line_byte(fs_chunked *c, uint8_t byte)
         if (digit < 16) {
             if (c->digits == 16)
                 return FS_CHUNK_BAD_SIZE;
-            if (c->left >> 59)
+            if (c->size >> 59)
                 return FS_CHUNK_TOO_BIG;
-            c->left = c->left << 4 | digit;
+            c->size = c->size << 4 | digit;
             c->digits++;
             return 0;
         }
@@ -157,13 +158,15 @@ int fs_chunked_next(fs_chunked *c, const uint8_t *p, size_t n, size_t *used,
             if (p[at] != LF)
                 answer = FS_CHUNK_BAD_END;
             c->state = SIZE;
+            c->size = 0;
             c->digits = 0;
             break;
         case LINE_LF:
             if (p[at] != LF)
                 answer = FS_CHUNK_BAD_END;
-            else if (c->left == 0)
+            else if (c->size == 0)
                 answer = FS_CHUNK_LAST;
+            c->left = c->size;
             c->state = DATA;
             break;
         default:

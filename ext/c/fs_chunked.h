@@ -28,7 +28,9 @@ enum {
 };
 
 typedef struct {
-    uint64_t left;          /* of the current chunk: data bytes not yet handed out */
+    uint64_t left;          /* of the current chunk: data bytes not yet handed out; set when
+                               its line is over, so the same however the line was cut */
+    uint64_t size;          /* what the digits read so far make */
     uint32_t extensions;    /* bytes between size and CR seen in this body so far */
     uint32_t limit;         /* most bytes of extensions in one body */
     uint8_t state;
