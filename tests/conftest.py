@@ -1,0 +1,100 @@
+"""What every test gets: the support package, log records, and the leak check."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+LEAK_PATIENCE = 10.0
+PASSED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
+
+
+def live_objects() -> dict[str, int]:
+    """Native objects alive, by class.  Empty where the server core was never imported."""
+    module = sys.modules.get("fastserve._native.connection")
+    if module is None:
+        return {}
+    return {name: count for name, count in module.live_objects().items() if count}
+
+
+def lingering_threads(before: set[threading.Thread]) -> list[str]:
+    """Threads begun since `before`, but for executors that live as long as the process."""
+    server = sys.modules.get("support.server")
+    shared = server.SHARED_THREADS if server else set()
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread not in before
+        and thread not in shared
+        and not thread.name.startswith(("ThreadPoolExecutor", "asgiref"))
+    ]
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test that passed, no native object of it and no thread of it is left.
+
+    A failed test's traceback holds its objects, so nothing is said of it.
+    """
+    threads = set(threading.enumerate())
+    live = live_objects()
+    yield
+    if not request.node.stash.get(PASSED, False):
+        return
+    deadline = time.monotonic() + LEAK_PATIENCE
+    while True:
+        left = {name: n for name, n in live_objects().items() if n > live.get(name, 0)}
+        lingering = lingering_threads(threads)
+        if not left and not lingering:
+            return
+        gc.collect()
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    raise AssertionError(f"left over: objects {left}, threads {lingering}")
+
+
+class LogRecords(logging.Handler):
+    """Everything logged below the logger `fastserve` while a test ran."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    @property
+    def noise(self) -> list[str]:
+        """Messages of warning level and above, with their tracebacks."""
+        formatter = logging.Formatter("%(levelname)s %(message)s")
+        return [formatter.format(r) for r in self.records if r.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def logs() -> Iterator[LogRecords]:
+    """The records of the server's loggers, debug level included."""
+    logger = logging.getLogger("fastserve")
+    handler, level = LogRecords(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)

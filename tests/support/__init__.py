@@ -1,0 +1,1 @@
+"""What the tests share: a raw client, recording applications, a running server."""
