@@ -6,12 +6,17 @@ the terminal as it stands; the command prints `report()` and exits with `status`
 
 from __future__ import annotations
 
+import importlib
 import os
 import traceback
 
 __all__ = ["AppError", "BindError", "ConfigError", "FastserveError", "LifespanError"]
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_MACHINERY = (
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+    importlib.__file__,
+    "<frozen importlib",
+)
 
 
 class FastserveError(Exception):
@@ -73,4 +78,4 @@ def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
 
 
 def _is_ours(filename: str) -> bool:
-    return filename.startswith((_PACKAGE, "<frozen importlib"))
+    return filename.startswith(_MACHINERY)

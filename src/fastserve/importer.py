@@ -204,9 +204,10 @@ def _module_hint(name: str, app_dir: str) -> str:
     except OSError:
         return "; --app-dir names no directory that can be read"
     for entry in entries:
-        inside = os.path.join(app_dir, entry, first)
+        directory = os.path.normpath(os.path.join(app_dir, entry))
+        inside = os.path.join(directory, first)
         if os.path.isfile(inside + ".py") or os.path.isfile(os.path.join(inside, "__init__.py")):
-            return f"; there is one in {entry!r}: add --app-dir {os.path.join(app_dir, entry)}"
+            return f"; there is one in {entry!r}: add --app-dir {directory}"
     known = [entry.removesuffix(".py") for entry in entries if entry.endswith(".py")]
     known += [
         entry for entry in entries if os.path.isfile(os.path.join(app_dir, entry, "__init__.py"))
@@ -252,7 +253,7 @@ def _looks_like_factory(app: object) -> bool:
 
 def _call_factory(factory: object, name: str) -> object:
     if not callable(factory):
-        raise AppError(f"{name} is a {type(factory).__name__}, not a factory: it cannot be called")
+        raise AppError(f"{name} is of type {type(factory).__name__}, not a factory")
     if not _takes(factory, 0):
         raise AppError(f"{name} is not a factory: it cannot be called without arguments")
     try:
@@ -268,7 +269,7 @@ def _call_factory(factory: object, name: str) -> object:
 
 def _as_asgi3(app: Any, name: str, interface: str) -> ASGIApp:
     if not callable(app):
-        raise AppError(f"{name} is a {type(app).__name__}, not an ASGI application")
+        raise AppError(f"{name} is of type {type(app).__name__}, not an ASGI application")
     if interface == "asgi3" or (interface == "auto" and _takes(app, 3)):
         return app  # type: ignore[no-any-return]
     if interface == "asgi2" or _is_asgi2(app):

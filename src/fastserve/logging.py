@@ -59,25 +59,33 @@ class Formatter(logging.Formatter):
         return super().formatMessage(record)
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Our own, told from a user's by its type."""
+
+
 def configure(options: Logging) -> None:
     """Set the loggers up as `options` say.
 
-    With a `log_config`, that is applied and nothing else but an explicit level. Without,
-    the logger `fastserve` gets a handler for stderr, unless it or the root logger has
-    handlers already: then a program that embeds the server has decided. Raises
-    `ConfigError` if the configuration cannot be read or applied.
+    With a `log_config`, that is applied. Without, the logger `fastserve` gets a handler
+    for stderr and the level info, unless it or the root logger has a handler already: then
+    the program that embeds the server has decided. A level that is asked for is set in any
+    case. Raises `ConfigError` if the configuration cannot be read or applied.
     """
     logging.addLevelName(TRACE, "TRACE")
-    ours = logging.getLogger("fastserve")
+    logger = logging.getLogger("fastserve")
+    for handler in [each for each in logger.handlers if isinstance(each, _Handler)]:
+        logger.removeHandler(handler)  # an earlier server's; its stderr may be another
+        logger.propagate = True
     if options.log_config is not None:
         _apply(options.log_config)
-    elif not ours.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler()
+    elif not logger.handlers and not logging.getLogger().handlers:
+        handler = _Handler()
         handler.setFormatter(Formatter(is_colourful(options, sys.stderr)))
-        ours.addHandler(handler)
-        ours.propagate = False
-    if options.log_level is not None or options.log_config is None:
-        ours.setLevel(_LEVELS[options.log_level or "info"])
+        logger.addHandler(handler)
+        logger.propagate = False
+        logger.setLevel(logging.INFO)
+    if options.log_level is not None:
+        logger.setLevel(_LEVELS[options.log_level])
 
 
 def is_colourful(options: Logging, stream: TextIO | None) -> bool:

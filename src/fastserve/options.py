@@ -261,7 +261,7 @@ class Option:
             return ""
         if self.default is True:
             return "on"
-        if isinstance(self.kind, Size) and isinstance(self.default, int):
+        if isinstance(self.kind, Size) and isinstance(self.default, int) and self.default:
             return f"{self.default // 1024}k" if self.default % 1024 == 0 else str(self.default)
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 

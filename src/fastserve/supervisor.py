@@ -189,11 +189,10 @@ class Supervisor:
 
             self._served = True
             _log.info(
-                "fastserve %s on %s (%d workers, %s loop); CTRL+C to stop",
+                "fastserve %s on %s (%d workers); CTRL+C to stop",
                 __version__,
                 ", ".join(self._listeners.urls),
                 len(self._slots),
-                self._config.process.loop,
             )
 
     # -- ending ------------------------------------------------------------------------
