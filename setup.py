@@ -16,19 +16,21 @@ MODE = os.environ.get("FASTSERVE_BUILD", "release")
 
 # module below fastserve._native -> C leaves it links
 MODULES = {
+    "errors": [],
     "buffer": [],
-    "headers": ["fs_scan", "fs_http1"],
+    "headers": ["fs_scan"],
     "deadlines": [],
     "access": ["fs_date"],
     "outlet": [],
+    "shared": ["fs_date"],
+    "sendfile": [],
+    "connection": [],
     "http1.parser": ["fs_scan", "fs_http1", "fs_chunked", "fs_target"],
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
     "http1.channel": [],
     "asgi.scope": ["fs_target"],
     "asgi.task": [],
     "asgi.exchange": [],
-    "service": [],
-    "connection": [],
 }
 
 DIRECTIVES = {
@@ -51,7 +53,7 @@ else:
         "debug": ["-O0", "-g", "-UNDEBUG"],
         "asan": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer",
                  "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
-    }[MODE] + ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+    }[MODE] + ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     LINK = ["-fsanitize=address,undefined"] if MODE == "asan" else []
 
 

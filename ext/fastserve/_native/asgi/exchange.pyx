@@ -1,0 +1,567 @@
+"""One HTTP exchange: the application's `receive` and `send`, whatever the protocol below.
+
+The ASGI rules live here (HTTP 2.5: "Response Start", "Response Body", "Disconnected
+Client"), the bytes in the `Sink`. An exchange goes NONE -> HELD -> BODY -> [TRAILERS ->]
+COMPLETE; independent of that, the peer can be `gone` (receive answers http.disconnect)
+and then `lost` (send raises ClientDisconnected).
+
+`receive` and `send` return objects that complete at once unless they truly must wait:
+their `am_send` slot hands the value over without a StopIteration.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t
+
+import asyncio
+import os
+import stat
+
+from fastserve._native.errors import ClientDisconnected, ProtocolViolation
+
+from .task cimport start_task
+
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+
+    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
+
+    ctypedef struct PyAsyncMethods:
+        sendfunc am_send
+
+    ctypedef struct PyTypeObject:
+        PyAsyncMethods *tp_as_async
+
+cdef int live_exchanges = 0
+cdef object _CancelledError = asyncio.CancelledError
+
+
+# Awaitables -----------------------------------------------------------------
+
+@cython.final
+cdef class Done:
+    """The awaitable of a `send` that did not have to wait. There is one, it has no state."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def send(self, value):
+        raise StopIteration
+
+    def throw(self, kind, value=None, traceback=None):
+        raise _thrown(kind, value, traceback)
+
+    def close(self):
+        pass
+
+
+cdef PySendResult _done_send(PyObject *self, PyObject *value,
+                             PyObject **result) except PYGEN_ERROR:
+    Py_INCREF(None)
+    result[0] = <PyObject *>None
+    return PYGEN_RETURN
+
+(<PyTypeObject *>Done).tp_as_async.am_send = &_done_send
+cdef Done DONE = Done()
+
+
+cdef enum Purpose:
+    RECEIVE
+    DRAIN
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Wait:
+    """The awaitable of a `receive`, or of a `send` that waits for the peer to read.
+
+    A coroutine in all but name (send, throw, close), so that `asyncio.create_task(receive())`
+    works.
+    """
+
+    cdef Exchange exchange
+    cdef object future              # what we wait for just now, or None
+    cdef Purpose purpose
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.resume()
+
+    def send(self, value):
+        return self.resume()
+
+    cdef inline object resume(self):
+        result = self.step()
+        if self.future is None:
+            raise StopIteration(result)
+        return result
+
+    def throw(self, kind, value=None, traceback=None):
+        self.leave()
+        raise _thrown(kind, value, traceback)
+
+    def close(self):
+        self.leave()
+
+    cdef object step(self):
+        """The outcome, or, while `future` is set afterwards, that future to wait for."""
+        cdef Exchange exchange = self.exchange
+        self.leave()
+        if self.purpose == RECEIVE:
+            event = exchange.next_event()
+            if event is not None:
+                return event
+        else:
+            if exchange.lost:
+                raise ClientDisconnected("the client has disconnected")
+            if (exchange.sink is None or exchange.state == RESPONSE_COMPLETE
+                    or not exchange.sink.blocked()):
+                return None
+        self.future = exchange.loop.create_future()
+        self.future._asyncio_future_blocking = True
+        if self.purpose == RECEIVE:
+            if exchange.receivers is None:
+                exchange.receivers = []
+            exchange.receivers.append(self.future)
+            if exchange.concerns_sink():
+                exchange.sink.body_wanted(exchange)
+        else:
+            if exchange.senders is None:
+                exchange.senders = []
+            exchange.senders.append(self.future)
+        return self.future
+
+    cdef inline int leave(self) except -1:
+        """Stop waiting, for whatever reason."""
+        if self.future is not None:
+            waiting = (self.exchange.receivers if self.purpose == RECEIVE
+                       else self.exchange.senders)
+            if waiting is not None and self.future in waiting:
+                waiting.remove(self.future)
+            self.future = None
+        return 0
+
+
+cdef PySendResult _wait_send(PyObject *self, PyObject *value,
+                             PyObject **result) except PYGEN_ERROR:
+    cdef object outcome
+    result[0] = NULL
+    outcome = (<Wait>self).step()
+    Py_INCREF(outcome)
+    result[0] = <PyObject *>outcome
+    return PYGEN_RETURN if (<Wait>self).future is None else PYGEN_NEXT
+
+(<PyTypeObject *>Wait).tp_as_async.am_send = &_wait_send
+
+
+cdef inline Wait new_wait(Exchange exchange, Purpose purpose):
+    cdef Wait wait = Wait.__new__(Wait)
+    wait.exchange = exchange
+    wait.purpose = purpose
+    return wait
+
+
+def _thrown(kind, value, traceback):
+    """The exception that `throw(type, value, traceback)` or `throw(exception)` means."""
+    if isinstance(kind, BaseException):
+        error = kind
+    elif isinstance(value, BaseException):
+        error = value
+    else:
+        error = kind() if value is None else kind(value)
+    return error if traceback is None else error.with_traceback(traceback)
+
+
+# The exchange ---------------------------------------------------------------
+
+cdef class Sink:
+
+    cdef int hold_head(self, Exchange exchange, int status, object headers) except -1:
+        raise NotImplementedError
+
+    cdef int send_body(self, Exchange exchange, object data, Py_ssize_t n, bint more) except -1:
+        raise NotImplementedError
+
+    cdef int send_trailers(self, Exchange exchange, object headers, bint more) except -1:
+        raise NotImplementedError
+
+    cdef int send_hints(self, Exchange exchange, object links) except -1:
+        raise NotImplementedError
+
+    cdef object send_file(self, Exchange exchange, int fd, int64_t offset, int64_t count,
+                          bint more, object close):
+        raise NotImplementedError
+
+    cdef bint blocked(self) noexcept:
+        return False
+
+    cdef int body_wanted(self, Exchange exchange) except -1:
+        raise NotImplementedError
+
+    cdef int response_complete(self, Exchange exchange) except -1:
+        raise NotImplementedError
+
+    cdef int application_ended(self, Exchange exchange, bint failed) except -1:
+        raise NotImplementedError
+
+
+@cython.final
+cdef class Exchange(TaskOwner):
+
+    def __cinit__(self):
+        global live_exchanges
+        live_exchanges += 1
+        self.content_length = -1
+
+    def __dealloc__(self):
+        global live_exchanges
+        live_exchanges -= 1
+
+    # What the application holds.
+
+    def receive(self):
+        """ASGI `receive`: awaitable of the next event."""
+        return new_wait(self, RECEIVE)
+
+    def send(self, message):
+        """ASGI `send`: awaitable that is done once the message is in the send buffer.
+
+        Raises ProtocolViolation for a message that breaks ASGI or HTTP, and
+        ClientDisconnected (an OSError) when nobody is there to send to.
+        """
+        return self.respond(message)
+
+    # What the protocol below calls.
+
+    cdef int run(self, object app, object scope, object context) except -1:
+        """Start the application, and run it up to its first wait."""
+        cdef object coroutine
+        try:
+            coroutine = app(scope, self.receive, self.send)
+        except BaseException as error:
+            self.task_ended(error)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                self.loop.call_soon(reraise, error)
+            return 0
+        task = start_task(coroutine, self.loop, context, self)
+        if not self.ended:
+            self.task = task
+        return 0
+
+    cdef int feed(self, object data) except -1:
+        """A run of the request body."""
+        if self.pieces is None:
+            self.pieces = []
+        self.pieces.append(data)
+        self.queued += len(data)
+        wake(self.receivers)
+        return 0
+
+    cdef int feed_end(self) except -1:
+        """The request body is complete."""
+        self.body_complete = True
+        wake(self.receivers)
+        return 0
+
+    cdef bint starving(self) noexcept:
+        """Whether the application waits for body that has not come."""
+        return (self.receivers is not None and len(self.receivers) != 0
+                and not self.body_complete)
+
+    cdef bint concerns_sink(self):
+        return self.sink is not None and not self.gone and self.state != RESPONSE_COMPLETE
+
+    cdef int disconnect(self, bint lost) except -1:
+        """The peer sends no more: receive says so behind what has come.
+
+        `lost`: it reads no more either; receive says so at once, and send raises.
+        """
+        self.gone = True
+        wake(self.receivers)
+        if lost and not self.lost:
+            self.lost = True
+            self.pieces = None
+            self.queued = 0
+            wake(self.senders)
+        return 0
+
+    cdef int writable(self) except -1:
+        """The transport takes data again."""
+        wake(self.senders)
+        return 0
+
+    cdef int cancel(self) except -1:
+        """Cancel the application's task; its end comes through the event loop."""
+        if self.task is not None:
+            self.cancelled = True
+            self.task.cancel()
+        return 0
+
+    # The rules.
+
+    cdef object next_event(self):
+        """The event for `receive`, or None while there is none."""
+        cdef object data
+        cdef bint more
+        if self.lost or self.state == RESPONSE_COMPLETE:
+            return {"type": "http.disconnect"}
+        if self.pieces:
+            data = self.pieces.pop(0)
+            self.queued -= len(data)
+            more = not self.body_complete or len(self.pieces) != 0
+            if not more:
+                self.end_given = True
+            elif not self.body_complete and self.concerns_sink():
+                self.sink.body_wanted(self)
+            return {"type": "http.request", "body": data, "more_body": more}
+        if self.body_complete and not self.end_given:
+            self.end_given = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        if self.gone:
+            return {"type": "http.disconnect"}
+        return None
+
+    cdef object respond(self, object message):
+        cdef object data
+        cdef Py_ssize_t n
+        cdef bint more
+        kind = message["type"]
+        if self.state == RESPONSE_COMPLETE:
+            # ASGI, "Response Body": further messages are ignored.
+            return DONE
+        if self.lost:
+            raise ClientDisconnected("the client has disconnected")
+        if self.sink is None:
+            raise ProtocolViolation("the application has ended")
+        if kind == "http.response.body":
+            if self.state != RESPONSE_HELD and self.state != RESPONSE_BODY:
+                raise unexpected(kind, self.state)
+            data = message.get("body", b"")
+            more = bool(message.get("more_body", False))
+            if PyBytes_CheckExact(data):
+                n = PyBytes_GET_SIZE(data)
+            else:
+                data, n = plain_buffer(data)
+            self.count_body(n, more)
+            self.sink.send_body(self, data, n, more)
+            if self.state == RESPONSE_HELD:
+                self.state = RESPONSE_BODY
+            if not more:
+                self.finish()
+        elif kind == "http.response.start":
+            self.begin_response(message)
+        elif kind == "http.response.trailers":
+            if self.state != RESPONSE_TRAILERS:
+                raise unexpected(kind, self.state)
+            more = bool(message.get("more_trailers", False))
+            self.sink.send_trailers(self, message.get("headers", ()), more)
+            if not more:
+                self.finish()
+        elif kind == "http.response.early_hint":
+            # The text wants hints after start; the head is held, so both sides of it work.
+            if self.state != RESPONSE_NONE and self.state != RESPONSE_HELD:
+                raise unexpected(kind, self.state)
+            self.sink.send_hints(self, message["links"])
+        elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
+            return self.respond_file(kind, message)
+        else:
+            raise ProtocolViolation(f"unknown message type for an HTTP response: {kind!r}")
+        if self.state != RESPONSE_COMPLETE and self.sink.blocked():
+            return new_wait(self, DRAIN)
+        return DONE
+
+    cdef int begin_response(self, object message) except -1:
+        cdef int status
+        if self.state != RESPONSE_NONE:
+            raise unexpected("http.response.start", self.state)
+        value = message["status"]
+        if not isinstance(value, int):
+            raise ProtocolViolation(f"the status must be an int, not {value!r}")
+        # Interim responses are the server's; above 599 no status is defined (RFC 9110 15).
+        if not 200 <= value <= 999:
+            raise ProtocolViolation(f"the status of a response must be 200 to 999, not {value}")
+        status = value
+        self.bodiless = self.head_request or status == 204 or status == 304
+        self.trailers = bool(message.get("trailers", False))
+        headers = message.get("headers")
+        self.sink.hold_head(self, status, () if headers is None else headers)
+        self.status = status
+        self.state = RESPONSE_HELD
+        return 0
+
+    cdef int count_body(self, int64_t n, bint more) except -1:
+        """Check the body against the declared Content-Length, before anything is sent."""
+        if self.bodiless or self.content_length < 0:
+            self.body_sent += n
+            return 0
+        if self.body_sent + n > self.content_length:
+            raise ProtocolViolation(
+                f"the body is longer than its content-length of {self.content_length}")
+        if not more and self.body_sent + n < self.content_length:
+            raise ProtocolViolation(
+                f"the body ended after {self.body_sent + n} bytes, its content-length "
+                f"is {self.content_length}")
+        self.body_sent += n
+        return 0
+
+    cdef int finish(self) except -1:
+        """The body is complete: so is the response, unless trailers are to follow."""
+        if self.trailers and self.state == RESPONSE_BODY:
+            self.state = RESPONSE_TRAILERS
+            return 0
+        self.state = RESPONSE_COMPLETE
+        wake(self.receivers)
+        self.pieces = None
+        self.sink.response_complete(self)
+        return 0
+
+    cdef object respond_file(self, str kind, object message):
+        """The extensions "Path Send" and "Zero Copy Send"."""
+        cdef int64_t offset = 0, count, size
+        cdef bint more = False
+        cdef object close = None
+        if self.state != RESPONSE_HELD and (self.state != RESPONSE_BODY
+                                            or kind == "http.response.pathsend"):
+            raise unexpected(kind, self.state)
+        if kind == "http.response.pathsend":
+            path = message["path"]
+            if not isinstance(path, str) or not os.path.isabs(path):
+                raise ProtocolViolation(f"pathsend needs an absolute path, not {path!r}")
+            close = open(path, "rb", buffering=0)
+            fd = close.fileno()
+        else:
+            file = message["file"]
+            fd = file if isinstance(file, int) else file.fileno()
+            more = bool(message.get("more_body", False))
+            offset = -1 if message.get("offset") is None else message["offset"]
+        try:
+            facts = os.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode):
+                raise ProtocolViolation(f"{kind} needs a regular file")
+            size = facts.st_size
+            begin = os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset
+            asked = message.get("count") if close is None else None
+            count = max(0, size - begin) if asked is None else asked
+            if count < 0 or begin < 0 or begin + count > size:
+                raise ProtocolViolation(f"{kind} asks for more than the file holds")
+            self.count_body(count, more)
+            return self.sink.send_file(self, fd, offset, count, more, close)
+        except BaseException:
+            if close is not None:
+                close.close()
+            raise
+
+    cdef int task_ended(self, object error) except -1:
+        """The application is over. Whatever it left undone is dealt with here."""
+        cdef bint failed = False
+        cdef Sink sink
+        self.ended = True
+        self.task = None
+        if error is not None:
+            self.report(error)
+        if self.state != RESPONSE_COMPLETE and not self.lost:
+            failed = True
+            if error is None and not self.gone:
+                self.logger.error("ASGI application returned without %s (%s %s)",
+                                  "starting a response" if self.state == RESPONSE_NONE
+                                  else "completing the response",
+                                  self.method, printable(self.target))
+        sink = self.sink
+        self.sink = None
+        sink.application_ended(self, failed)
+        return 0
+
+    cdef int report(self, object error) except -1:
+        """Log what the application raised, unless it only follows from the client leaving."""
+        if isinstance(error, _CancelledError) and self.cancelled:
+            return 0
+        if stems_from_disconnect(error) or (
+                self.state != RESPONSE_COMPLETE
+                and (self.lost or (self.gone and isinstance(error, _CancelledError)))):
+            # ASGI, "Disconnected Client": the server should not log it as an error.
+            self.logger.debug("client disconnected during %s %s", self.method,
+                              printable(self.target), exc_info=error)
+        else:
+            # The first frame is the task's step: ours, and no help to anybody.
+            trace = error.__traceback__
+            if trace is not None and trace.tb_frame.f_code.co_filename.endswith(".pyx"):
+                error.__traceback__ = trace.tb_next
+            self.logger.error("Exception in ASGI application (%s %s)", self.method,
+                              printable(self.target), exc_info=error)
+        return 0
+
+
+cdef inline int wake(list futures) except -1:
+    if futures is not None:
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+    return 0
+
+
+cdef tuple plain_buffer(object data):
+    """A body that is not exactly bytes, as something with a length in bytes."""
+    if isinstance(data, bytes):
+        return bytes(data), len(data)
+    if isinstance(data, bytearray):
+        # The application may change it before the transport has sent it.
+        data = bytes(data)
+        return data, len(data)
+    if isinstance(data, memoryview):
+        data = bytes(data)
+        return data, len(data)
+    raise ProtocolViolation(f"the body must be bytes, not {type(data).__name__}")
+
+
+cdef object unexpected(kind, ResponseState state):
+    expected = {RESPONSE_NONE: "'http.response.start'",
+                RESPONSE_HELD: "'http.response.body'",
+                RESPONSE_BODY: "'http.response.body'",
+                RESPONSE_TRAILERS: "'http.response.trailers'"}[state]
+    if kind is None or not isinstance(kind, str):
+        return ProtocolViolation(f"a message needs a type, expected {expected}")
+    return ProtocolViolation(f"expected {expected}, but got {kind!r}")
+
+
+def reraise(error):
+    """From the event loop, where KeyboardInterrupt and SystemExit stop it as usual."""
+    raise error
+
+
+def stems_from_disconnect(error):
+    """Whether a ClientDisconnected is among an exception's causes, contexts or group members."""
+    pending = [error]
+    seen = set()
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, ClientDisconnected):
+            return True
+        pending.append(each.__cause__)
+        pending.append(each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            pending.extend(each.exceptions)
+    return False
+
+
+def printable(target):
+    return "" if target is None else target.decode("ascii", "backslashreplace")

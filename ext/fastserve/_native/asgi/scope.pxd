@@ -1,0 +1,13 @@
+"""One request's scope: a copy of a template that already has every key."""
+
+
+cdef class ScopeTemplate:
+    cdef dict base                  # every key of an HTTP scope; copied, never handed out
+    cdef str root_path              # without a trailing slash
+    cdef dict state                 # lifespan's, or None
+
+    cdef dict http(self, str method, str http_version, bytes raw_path, bint escaped,
+                   bytes query_string, list headers)
+
+
+cdef str decode_path(bytes raw_path, bint escaped)

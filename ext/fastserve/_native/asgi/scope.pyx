@@ -1,0 +1,91 @@
+"""One request's scope: a copy of a template that already has every key.
+
+ASGI, "HTTP Connection Scope". Applications may write into what they get, so every
+dict and list in it is the request's own; only immutable objects are shared.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Copy, PyDict_SetItem
+from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from libc.stdint cimport uint8_t
+
+from ..leaves cimport fs_target_unescape
+
+cdef dict _ASGI = {"version": "3.0", "spec_version": "2.5"}
+
+
+@cython.final
+cdef class ScopeTemplate:
+    """What the scopes of one connection have in common.
+
+    scheme: "http" or "https". client, server: (str, int), (path, None) or None.
+    root_path: the mount point; `path` always begins with it (WSGI's SCRIPT_NAME),
+    whether the proxy in front strips it or passes it on. state: copied into every scope,
+    None leaves the key out.
+    """
+
+    def __init__(self, str scheme, client, server, str root_path, dict state):
+        self.root_path = root_path.rstrip("/")
+        self.state = state
+        self.base = {
+            "type": "http",
+            "asgi": None,
+            "http_version": "1.1",
+            "server": server,
+            "client": client,
+            "scheme": scheme,
+            "method": "GET",
+            "root_path": self.root_path,
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"",
+            "headers": None,
+            "extensions": None,
+        }
+        if state is not None:
+            self.base["state"] = None
+
+    cdef dict http(self, str method, str http_version, bytes raw_path, bint escaped,
+                   bytes query_string, list headers):
+        """A fresh scope. `raw_path`: as on the wire; `escaped`: it holds percent-encoding."""
+        cdef dict scope = PyDict_Copy(self.base)
+        cdef str path = decode_path(raw_path, escaped)
+        cdef str root = self.root_path
+        if root and not (path.startswith(root)
+                         and (len(path) == len(root) or path[len(root)] == "/")):
+            path = root + path
+        PyDict_SetItem(scope, "asgi", PyDict_Copy(_ASGI))
+        PyDict_SetItem(scope, "method", method)
+        PyDict_SetItem(scope, "path", path)
+        PyDict_SetItem(scope, "raw_path", raw_path)
+        PyDict_SetItem(scope, "query_string", query_string)
+        PyDict_SetItem(scope, "headers", headers)
+        if http_version == "1.0":
+            # No interim responses and no chunked coding there, so no hints and no trailers.
+            PyDict_SetItem(scope, "http_version", http_version)
+            PyDict_SetItem(scope, "extensions", {"http.response.pathsend": {},
+                                                 "http.response.zerocopysend": {}})
+        else:
+            PyDict_SetItem(scope, "extensions", {"http.response.trailers": {},
+                                                 "http.response.early_hint": {},
+                                                 "http.response.pathsend": {},
+                                                 "http.response.zerocopysend": {}})
+        if self.state is not None:
+            PyDict_SetItem(scope, "state", PyDict_Copy(self.state))
+        return scope
+
+
+cdef str decode_path(bytes raw_path, bint escaped):
+    """Percent-decoded, then UTF-8; what is no UTF-8 becomes U+FFFD.
+
+    An unescaped path is ASCII, because the parser takes no other bytes in a target.
+    """
+    cdef bytes plain
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(raw_path)
+    if not escaped:
+        return PyUnicode_DecodeASCII(PyBytes_AS_STRING(raw_path), n, NULL)
+    plain = PyBytes_FromStringAndSize(NULL, n)
+    n = fs_target_unescape(<uint8_t *>PyBytes_AS_STRING(plain),
+                           <const uint8_t *>PyBytes_AS_STRING(raw_path), n)
+    return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(plain), n, "replace")

@@ -1,0 +1,109 @@
+"""Byte buffers with one owner each.
+
+`WriteBuffer` collects output: small amounts in a block inside the object, more on
+the heap. `ReadBuffer` keeps what a read brought and nobody has parsed yet; it
+holds no memory while it is empty, so an idle connection costs none.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from libc.string cimport memcpy, memmove
+
+cdef Py_ssize_t LARGEST = <Py_ssize_t>1 << 40
+
+
+@cython.final
+@cython.freelist(64)
+cdef class WriteBuffer:
+
+    def __cinit__(self):
+        self.data = self.own_block
+        self.size = INLINE_SIZE
+        self.used = 0
+
+    def __dealloc__(self):
+        if self.data != self.own_block:
+            PyMem_Free(self.data)
+
+    cdef int grow(self, Py_ssize_t more) except -1:
+        """Make room for `more` bytes; at least doubles. MemoryError leaves the buffer as it was."""
+        cdef Py_ssize_t size = self.size
+        cdef char *block
+        if more > LARGEST - self.used:
+            raise MemoryError
+        while size - self.used < more:
+            size *= 2
+        if self.data == self.own_block:
+            block = <char *>PyMem_Malloc(<size_t>size)
+            if block == NULL:
+                raise MemoryError
+            memcpy(block, self.data, <size_t>self.used)
+        else:
+            block = <char *>PyMem_Realloc(self.data, <size_t>size)
+            if block == NULL:
+                raise MemoryError
+        self.data = block
+        self.size = size
+        return 0
+
+    cdef bytes take(self):
+        """All that was written, as bytes; the buffer is empty afterwards."""
+        cdef bytes all_of_it = PyBytes_FromStringAndSize(self.data, self.used)
+        self.release()
+        return all_of_it
+
+    cdef int release(self) except -1:
+        """Empty the buffer and give back its heap block."""
+        if self.data != self.own_block:
+            PyMem_Free(self.data)
+            self.data = self.own_block
+            self.size = INLINE_SIZE
+        self.used = 0
+        return 0
+
+
+@cython.final
+cdef class ReadBuffer:
+
+    def __cinit__(self):
+        self.data = NULL
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+
+    cdef int append(self, const char *p, Py_ssize_t n) except -1:
+        """Add n bytes behind the unread ones; p may not lie in this buffer."""
+        cdef Py_ssize_t unread = self.end - self.begin
+        cdef Py_ssize_t size
+        cdef char *block
+        if n > LARGEST - unread:
+            raise MemoryError
+        if self.size - self.end < n:
+            if self.begin and self.size - unread >= n:
+                memmove(self.data, self.data + self.begin, <size_t>unread)
+            else:
+                size = unread + n
+                if self.data != NULL and size < 2 * self.size:
+                    size = 2 * self.size
+                block = <char *>PyMem_Malloc(<size_t>size)
+                if block == NULL:
+                    raise MemoryError
+                if unread:
+                    memcpy(block, self.data + self.begin, <size_t>unread)
+                PyMem_Free(self.data)
+                self.data = block
+                self.size = size
+            self.begin = 0
+            self.end = unread
+        memcpy(self.data + self.end, p, <size_t>n)
+        self.end += n
+        return 0
+
+    cdef void consume(self, Py_ssize_t n) noexcept:
+        """Drop the first n unread bytes; the memory goes when none is left."""
+        self.begin += n
+        if self.begin >= self.end:
+            PyMem_Free(self.data)
+            self.data = NULL
+            self.begin = self.end = self.size = 0

@@ -1,0 +1,28 @@
+"""The asyncio protocol of one connection, and what all of an event loop's share."""
+
+from .deadlines cimport Link
+from .http1.channel cimport Http1Channel
+from .outlet cimport Outlet
+from .shared cimport Shared
+
+
+cdef class Service(Shared):
+    cdef set open                   # every Connection between connection_made and connection_lost
+    cdef list idle_waiters          # futures of wait_idle()
+
+
+cdef class Connection(Outlet):
+    cdef Service service
+    cdef object transport           # None before connection_made and after connection_lost
+    cdef Http1Channel channel       # None where transport is
+    cdef str scheme
+    cdef object client              # (host, port) or None, as in the scope
+    cdef bytes client_name          # client_text(), made when first asked for
+    cdef Link read_link             # in one of the queues WAIT_HEAD .. WAIT_LINGER
+    cdef Link write_link            # in WAIT_WRITE
+    cdef int waiting_for            # the queue read_link is in
+    cdef bint closing               # close() or abort() was called
+    cdef bint reading_paused
+    cdef Py_ssize_t unwritten       # the transport's backlog when write_link was queued
+    cdef int fail(self, object error) except -1
+    cdef object __weakref__

@@ -1,0 +1,342 @@
+"""The asyncio protocol of one connection, and what all of an event loop's share.
+
+A `Connection` owns the transport: it corks what is written during one read callback
+into one write, keeps the connection's place in the deadline queues, and closes without
+losing what was written. What the bytes mean is the channel's affair.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memmove
+
+import asyncio
+import socket
+
+from .asgi.exchange cimport Exchange, live_exchanges
+from .asgi.scope cimport ScopeTemplate
+from .asgi.task cimport live_tasks
+from .buffer cimport WriteBuffer
+from .deadlines cimport Link, monotonic_ms, unlink
+from .http1.channel cimport Http1Channel
+from .outlet cimport Outlet
+from .shared cimport WAIT_BODY, WAIT_HEAD, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE, Shared
+
+cdef int live_connections = 0
+
+
+def live_objects():
+    """How many native objects are alive, by class: for leak checks in tests."""
+    return {"Connection": live_connections, "Exchange": live_exchanges,
+            "RequestTask": live_tasks}
+
+
+@cython.final
+cdef class Service(Shared):
+    """See docs/design/http1-server.md for the arguments and what each method does."""
+
+    def __init__(self, app, **options):
+        super().__init__(app, **options)
+        self.open = set()
+
+    def make_protocol(self, str scheme="http"):
+        """A protocol for one connection; `loop.create_server` takes this as its factory."""
+        cdef Connection connection = Connection.__new__(Connection)
+        connection.service = self
+        connection.scheme = scheme
+        return connection
+
+    @property
+    def connections(self):
+        """Open connections."""
+        return len(self.open)
+
+    def drain(self):
+        """Close idle connections now, others after their response. Cannot be undone."""
+        cdef Connection connection
+        self.draining = True
+        for connection in list(self.open):
+            if connection.channel is not None:
+                connection.channel.drain()
+
+    def disconnect(self):
+        """Tell every open exchange http.disconnect, though its client is still there."""
+        cdef Exchange exchange
+        for exchange in list(self.running):
+            exchange.disconnect(False)
+
+    def cancel(self):
+        """Cancel the application's task of every open exchange."""
+        cdef Exchange exchange
+        for exchange in list(self.running):
+            exchange.cancel()
+
+    def abort(self):
+        """Cut every connection."""
+        cdef Connection connection
+        for connection in list(self.open):
+            connection.abort()
+
+    async def wait_idle(self):
+        """Until no connection is open and no exchange under way."""
+        while self.open or self.exchanges:
+            waiter = self.loop.create_future()
+            if self.idle_waiters is None:
+                self.idle_waiters = []
+            self.idle_waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self.idle_waiters:
+                    self.idle_waiters.remove(waiter)
+
+    cdef int became_idle(self) except -1:
+        if self.idle_waiters and not self.open and not self.exchanges:
+            for waiter in self.idle_waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        return 0
+
+    def flush(self):
+        """Write out buffered access lines."""
+        if self.access is not None:
+            self.access.flush()
+
+    def close(self):
+        """Stop the tick and write out what is buffered."""
+        if self.tick_timer is not None:
+            self.tick_timer.cancel()
+            self.tick_timer = None
+        self.flush()
+
+
+@cython.final
+cdef class Connection(Outlet):
+    """An asyncio.Protocol. Made by `Service.make_protocol`."""
+
+    def __cinit__(self):
+        global live_connections
+        live_connections += 1
+        self.read_link.owner = <void *>self
+        self.write_link.owner = <void *>self
+
+    def __dealloc__(self):
+        global live_connections
+        live_connections -= 1
+        unlink(&self.read_link)
+        unlink(&self.write_link)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport):
+        cdef Service service = self.service
+        peer = transport.get_extra_info("peername")
+        here = transport.get_extra_info("sockname")
+        self.transport = transport
+        self.client = address(peer)
+        server = address(here)
+        if server is None and isinstance(here, (str, bytes)) and here:
+            server = (here if isinstance(here, str) else here.decode("utf-8", "replace"), None)
+        self.channel = Http1Channel(service, self, ScopeTemplate(
+            self.scheme, self.client, server, service.root_path, service.state))
+        service.open.add(self)
+        self.wait_for(WAIT_HEAD)
+
+    def data_received(self, bytes data not None):
+        if self.closing:
+            return
+        self.corked = True
+        try:
+            self.channel.data_received(data)
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self.corked = False
+        self.flush()
+
+    def eof_received(self):
+        """True keeps the transport open, so that a half-closed client gets its answer."""
+        if self.closing or self.channel is None:
+            return False
+        self.corked = True
+        try:
+            self.channel.eof_received()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self.corked = False
+        self.flush()
+        return not self.closing
+
+    def connection_lost(self, error):
+        cdef Http1Channel channel = self.channel
+        unlink(&self.read_link)
+        unlink(&self.write_link)
+        self.closing = True
+        self.out = None
+        self.held = -1
+        if channel is not None:
+            channel.connection_lost()
+        self.channel = None
+        self.transport = None
+        self.service.open.discard(self)
+        self.service.became_idle()
+
+    def pause_writing(self):
+        self.writing_paused = True
+        self.write_stalled(True)
+
+    def resume_writing(self):
+        self.writing_paused = False
+        self.write_stalled(False)
+        if self.channel is not None:
+            self.channel.writable()
+
+    # Outlet
+
+    cdef int flush(self) except -1:
+        cdef WriteBuffer out = self.out
+        cdef Py_ssize_t n
+        cdef bytes data
+        if out is None:
+            return 0
+        if self.held < 0:
+            n = out.used
+            self.out = None
+            if n and self.transport is not None:
+                self.transport.write(PyBytes_FromStringAndSize(out.data, n))
+        elif self.held > 0:
+            n = self.held
+            data = PyBytes_FromStringAndSize(out.data, n)
+            out.used -= n
+            memmove(out.data, out.data + n, <size_t>out.used)
+            self.held = 0
+            if self.transport is not None:
+                self.transport.write(data)
+        return 0
+
+    cdef int write_object(self, object data) except -1:
+        self.flush()
+        if self.transport is not None:
+            self.transport.write(data)
+        return 0
+
+    cdef int pause_reading(self) except -1:
+        if not self.reading_paused and not self.closing:
+            self.reading_paused = True
+            self.transport.pause_reading()
+        return 0
+
+    cdef int resume_reading(self) except -1:
+        if self.reading_paused and not self.closing:
+            self.reading_paused = False
+            self.transport.resume_reading()
+        return 0
+
+    cdef int wait_for(self, int kind) except -1:
+        if self.closing or (kind == self.waiting_for and kind != WAIT_BODY):
+            return 0
+        self.waiting_for = kind
+        if kind == WAIT_NOTHING:
+            unlink(&self.read_link)
+        else:
+            self.service.queue(kind).add(&self.read_link, monotonic_ms())
+            self.service.arm_tick()
+        return 0
+
+    cdef int write_stalled(self, bint stalled) except -1:
+        if not stalled:
+            unlink(&self.write_link)
+        elif self.transport is not None:
+            self.unwritten = self.transport.get_write_buffer_size()
+            self.service.write_queue.add(&self.write_link, monotonic_ms())
+            self.service.arm_tick()
+        return 0
+
+    cdef int process_soon(self) except -1:
+        self.service.loop.call_soon(self._process)
+        return 0
+
+    def _process(self):
+        if self.channel is None or self.closing:
+            return
+        self.corked = True
+        try:
+            self.channel.process()
+            self.channel.parser.stash()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self.corked = False
+        self.flush()
+
+    cdef int close(self, bint linger) except -1:
+        if self.closing:
+            return 0
+        if linger and self.transport.can_write_eof():
+            self.flush()
+            self.resume_reading()
+            self.wait_for(WAIT_LINGER)
+            self.closing = True
+            if not self.transport.is_closing():
+                self.transport.write_eof()
+            return 0
+        self.flush()
+        self.closing = True
+        unlink(&self.read_link)
+        self.transport.close()
+        return 0
+
+    cdef int abort(self) except -1:
+        self.closing = True
+        unlink(&self.read_link)
+        self.out = None
+        self.held = -1
+        if self.transport is not None:
+            self.transport.abort()
+        return 0
+
+    cdef object transport_object(self):
+        return self.transport
+
+    cdef bytes client_text(self):
+        if self.client_name is None:
+            if self.client is None:
+                self.client_name = b"unix"
+            else:
+                host, port = self.client
+                self.client_name = (f"[{host}]:{port}" if ":" in host
+                                    else f"{host}:{port}").encode("utf-8", "replace")
+        return self.client_name
+
+    # Expirable
+
+    cdef int expired(self, int kind) except -1:
+        cdef Py_ssize_t left
+        if kind == WAIT_WRITE:
+            left = self.transport.get_write_buffer_size() if self.transport is not None else 0
+            if left < self.unwritten:
+                # Slow, but it moves.
+                self.write_stalled(True)
+            else:
+                self.abort()
+            return 0
+        self.waiting_for = WAIT_NOTHING
+        if kind == WAIT_LINGER:
+            self.abort()
+        elif self.channel is not None and not self.closing:
+            self.channel.timed_out(kind)
+            self.flush()
+        return 0
+
+    cdef int fail(self, object error) except -1:
+        """An error of our own: it costs this connection, and is told in full."""
+        self.service.logger.error("internal error on a connection", exc_info=error)
+        self.abort()
+        return 0
+
+
+cdef object address(object name):
+    """The (host, port) of a socket name; None for what is no IP address."""
+    if isinstance(name, (tuple, list)) and len(name) >= 2 and isinstance(name[1], int):
+        return (str(name[0]), name[1])
+    return None

@@ -1,0 +1,39 @@
+"""Field lines as Python pairs, made once and reused while a client repeats them."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from .leaves cimport fs_field
+
+
+# Fields that some stratum must recognise; every other name is NAME_OTHER.
+cdef enum:
+    NAME_OTHER = 0
+    NAME_HOST
+    NAME_CONTENT_LENGTH
+    NAME_TRANSFER_ENCODING
+    NAME_CONNECTION
+    NAME_EXPECT
+    NAME_TE
+    NAME_UPGRADE
+    NAME_DATE
+    NAME_SERVER
+    NAME_TRAILER
+
+cdef uint8_t name_id(const uint8_t *p, Py_ssize_t n) noexcept
+cdef bytes lower_name(const uint8_t *p, Py_ssize_t n)
+
+
+cdef class HeaderBlock:
+    cdef uint8_t *raw               # the section as it came, through its empty line; NULL: none kept
+    cdef uint32_t raw_len
+    cdef fs_field *fields           # offsets into raw; heap, `count` entries, then `count` ids
+    cdef uint8_t *ids               # NAME_* of each field; points behind fields
+    cdef uint32_t count
+    cdef list pairs                 # [(name, value)], never handed out itself: see copy()
+
+    cdef bint same(self, const uint8_t *p, Py_ssize_t n) noexcept
+    cdef list copy(self)
+    cdef int load(self, const uint8_t *p, uint32_t start, uint32_t end,
+                  const fs_field *fields, uint32_t count) except -1
+    cdef void forget(self) noexcept
+    cdef bint repeats(self, uint32_t i, const uint8_t *p, const fs_field *new)

@@ -1,0 +1,533 @@
+"""HTTP/1.1 over a connection: parser in, writer out, one exchange at a time.
+
+`process` is the one loop: it takes events until the input is used up or the current
+exchange needs time, and starts the application when all of a small request is there.
+It never runs with an application on the stack: what completes later comes back through
+`outlet.process_soon`. A pipelined request waits, unparsed, until its turn.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.contextvars cimport PyContext_Copy
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from fastserve._native.errors import ClientDisconnected, ParseError
+
+from ..asgi.exchange cimport RESPONSE_BODY, RESPONSE_HELD, RESPONSE_NONE, Exchange, Sink
+from ..asgi.scope cimport ScopeTemplate
+from ..buffer cimport WriteBuffer
+from ..deadlines cimport monotonic_us
+from ..leaves cimport FS_TARGET_ABSOLUTE
+from ..outlet cimport Outlet
+from ..sendfile import send_file
+from ..shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared)
+from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, Event,
+                      RequestParser, method_name)
+from .writer cimport (status_line, write_chunk_head, write_decimal, write_fields, write_pairs)
+
+cdef enum:
+    BODY_HIGH = 65536               # bytes of body the application has not taken: stop reading
+    DISCARD_MOST = 65536            # unwanted body we read to keep the connection
+    COPY_MOST = 16384               # a larger body goes to the transport uncopied
+
+
+@cython.final
+cdef class Http1Channel(Sink):
+
+    def __init__(self, Shared shared, Outlet outlet, ScopeTemplate template):
+        self.shared = shared
+        self.outlet = outlet
+        self.template = template
+        self.parser = RequestParser(shared.limits)
+
+    # From the connection -----------------------------------------------------
+
+    cdef int data_received(self, bytes data) except -1:
+        if self.closed:
+            return 0
+        self.parser.give(data)
+        try:
+            self.process()
+        finally:
+            self.parser.stash()
+        # What is left waits behind a running exchange: let the client wait too.
+        if self.exchange is not None and not self.in_message and self.parser.waiting():
+            self.outlet.pause_reading()
+        return 0
+
+    cdef int process(self) except -1:
+        """Take what can be taken just now. No application may be on the stack."""
+        if self.processing or self.closed:
+            return 0
+        self.processing = True
+        try:
+            self.take_events()
+        except ParseError as error:
+            self.refuse(error.status, error.reason)
+        finally:
+            self.processing = False
+        if self.closed:
+            return 0
+        if self.peer_done and self.exchange is None:
+            # What is left, if anything, can never become a whole request.
+            self.closed = True
+            self.outlet.close(False)
+        else:
+            self.set_wait()
+        return 0
+
+    cdef int take_events(self) except -1:
+        cdef Event event
+        while not self.closed:
+            if self.exchange is not None:
+                if not self.in_message:
+                    # Its request is complete, its response is not.
+                    return 0
+                if self.scope is None and self.exchange.queued >= BODY_HIGH:
+                    self.outlet.pause_reading()
+                    return 0
+            event = self.parser.next()
+            if event == EVENT_HEAD:
+                self.begin_request()
+            elif event == EVENT_BODY:
+                self.take_body()
+            elif event == EVENT_END:
+                self.take_end()
+            elif self.scope is not None:
+                self.start_application()
+            else:
+                return 0
+        return 0
+
+    cdef int eof_received(self) except -1:
+        """The peer will send no more; it may still read what it asked for."""
+        self.peer_done = True
+        if self.exchange is not None:
+            self.exchange.disconnect(False)
+        return self.process()
+
+    cdef int connection_lost(self) except -1:
+        cdef Exchange exchange = self.exchange
+        self.closed = True
+        self.exchange = None
+        self.scope = None
+        if exchange is not None:
+            # nginx's convention: the client left before it had its answer.
+            self.log(exchange, 499)
+            exchange.disconnect(True)
+        self.outlet = None
+        return 0
+
+    cdef int writable(self) except -1:
+        if self.exchange is not None:
+            self.exchange.writable()
+        return 0
+
+    cdef int timed_out(self, int kind) except -1:
+        """The deadline `kind` has passed."""
+        if self.closed:
+            return 0
+        if kind == WAIT_KEEP_ALIVE or (kind == WAIT_HEAD and not self.parser.waiting()):
+            self.closed = True
+            self.outlet.close(False)
+        elif self.exchange is None and self.in_message:
+            # The rest of a body nobody wants.
+            self.closed = True
+            self.outlet.close(False)
+        else:
+            # RFC 9110 15.5.9.
+            self.refuse(408, "the request took too long")
+        return 0
+
+    cdef int drain(self) except -1:
+        """The server is going down: an idle connection closes, others after their response."""
+        if self.exchange is None and not self.in_message:
+            self.closed = True
+            self.outlet.close(self.parser.waiting())
+        return 0
+
+    # Requests ----------------------------------------------------------------
+
+    cdef int begin_request(self) except -1:
+        cdef RequestParser parser = self.parser
+        cdef Shared shared = self.shared
+        cdef Exchange exchange
+        cdef const uint8_t *target = parser.head_p + parser.head.target_off
+        cdef bytes raw_path, query, whole
+        cdef str method = method_name(parser.head_p + parser.head.method_off,
+                                      parser.head.method_len)
+        if parser.target.path_len or parser.target.form != FS_TARGET_ABSOLUTE:
+            raw_path = PyBytes_FromStringAndSize(
+                <const char *>target + parser.target.path_off, parser.target.path_len)
+        else:
+            raw_path = b"/"
+        query = b""
+        whole = raw_path
+        if parser.target.query_len:
+            query = PyBytes_FromStringAndSize(
+                <const char *>target + parser.target.query_off, parser.target.query_len)
+        if <uint32_t>PyBytes_GET_SIZE(raw_path) != parser.head.target_len:
+            whole = PyBytes_FromStringAndSize(<const char *>target, parser.head.target_len)
+
+        exchange = Exchange.__new__(Exchange)
+        exchange.sink = self
+        exchange.loop = shared.loop
+        exchange.logger = shared.logger
+        exchange.method = method
+        exchange.target = whole
+        exchange.minor = parser.head.minor
+        exchange.head_request = method == "HEAD"
+        exchange.gone = self.peer_done
+        if shared.access is not None:
+            exchange.started_us = monotonic_us()
+        self.exchange = exchange
+        self.in_message = True
+        self.chunked = False
+        self.discarded = 0
+        self.keep_alive = parser.keep_alive()
+        # RFC 9110 10.1.1: no 100 where the body has begun to come, or none will.
+        self.continue_owed = (parser.expect_continue and parser.head.minor >= 1
+                              and not parser.waiting()
+                              and (parser.chunked or parser.length > 0))
+        shared.exchange_begins()
+        if method == "CONNECT":
+            raise ParseError(501, "CONNECT is not implemented")
+        if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
+            raise ParseError(503, "the server is at its limit of concurrent requests")
+        self.scope = self.template.http(
+            method, "1.1" if parser.head.minor else "1.0", raw_path,
+            parser.target.path_escaped, query, parser.header_list())
+        return 0
+
+    cdef int take_body(self) except -1:
+        cdef Exchange exchange = self.exchange
+        self.continue_owed = False
+        if exchange is None:
+            self.discarded += self.parser.body_n
+            if self.discarded > DISCARD_MOST:
+                self.closed = True
+                self.outlet.close(True)
+            return 0
+        exchange.feed(self.parser.body_bytes())
+        return 0
+
+    cdef int take_end(self) except -1:
+        self.in_message = False
+        self.parser.trailer_pairs = None
+        if self.exchange is None:
+            if self.shared.draining:
+                self.closed = True
+                self.outlet.close(self.parser.waiting())
+            return 0
+        self.continue_owed = False
+        self.exchange.feed_end()
+        if self.scope is not None:
+            self.start_application()
+        return 0
+
+    cdef int start_application(self) except -1:
+        """Run the application up to its first wait; afterwards anything may have happened."""
+        cdef Exchange exchange = self.exchange
+        cdef object scope = self.scope
+        self.scope = None
+        exchange.run(self.shared.app, scope, PyContext_Copy(self.shared.context))
+        if not exchange.ended:
+            self.shared.running.add(exchange)
+        return 0
+
+    cdef int refuse(self, int status, str reason) except -1:
+        """Answer what cannot be served, and close. Nothing after it is read."""
+        cdef Exchange exchange = self.exchange
+        self.closed = True
+        self.scope = None
+        self.exchange = None
+        self.shared.logger.debug("refused a request from %s with %d: %s",
+                                 self.outlet.client_text().decode(), status, reason)
+        if exchange is None:
+            self.write_simple(status, reason, False)
+            if self.shared.access is not None:
+                self.shared.access.add(self.outlet.client_text(), "-", b"-", 1, status, 0, 0)
+        elif exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
+            self.drop_held()
+            self.write_simple(status, reason, exchange.head_request)
+            self.log(exchange, status)
+        else:
+            self.log(exchange, exchange.status)
+            self.outlet.abort()
+        if exchange is not None:
+            exchange.disconnect(True)
+            if exchange.task is None and not exchange.ended:
+                self.shared.exchange_ends()
+        if self.outlet is not None:
+            self.outlet.close(True)
+        return 0
+
+    cdef int set_wait(self) except -1:
+        """Choose the deadline that fits the state."""
+        if self.exchange is not None:
+            self.outlet.wait_for(WAIT_BODY if self.in_message and not self.peer_done
+                                 and self.exchange.starving() else WAIT_NOTHING)
+        elif self.in_message:
+            self.outlet.wait_for(WAIT_BODY)
+        elif self.parser.waiting() or not self.served:
+            self.outlet.wait_for(WAIT_HEAD)
+        else:
+            self.outlet.wait_for(WAIT_KEEP_ALIVE)
+        return 0
+
+    # Responses: the exchange's sink --------------------------------------------
+
+    cdef bint blocked(self) noexcept:
+        return self.outlet is not None and self.outlet.writing_paused
+
+    cdef int body_wanted(self, Exchange exchange) except -1:
+        if exchange is not self.exchange:
+            return 0
+        if self.continue_owed:
+            # RFC 9110 10.1.1: only once the application asks, never after a final status.
+            self.continue_owed = False
+            if exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
+                self.write_interim(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.in_message and exchange.queued < BODY_HIGH:
+            self.outlet.resume_reading()
+            if not self.processing:
+                if self.parser.waiting():
+                    self.outlet.process_soon()
+                elif exchange.starving():
+                    self.outlet.wait_for(WAIT_BODY)
+        return 0
+
+    cdef int hold_head(self, Exchange exchange, int status, object headers) except -1:
+        cdef Outlet outlet = self.outlet
+        cdef WriteBuffer out = outlet.buffer()
+        cdef bytes line = status_line(status)
+        outlet.held = out.used
+        try:
+            out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+            write_fields(out, headers, status != 204, &self.facts)
+        except BaseException:
+            self.drop_held()
+            raise
+        exchange.content_length = self.facts.content_length if status != 204 else -1
+        return 0
+
+    cdef int drop_held(self) except -1:
+        if self.outlet.held >= 0:
+            self.outlet.out.used = self.outlet.held
+            self.outlet.held = -1
+        return 0
+
+    cdef int commit_head(self, Exchange exchange, Py_ssize_t n, bint more) except -1:
+        """Finish the held head: it knows now how the body is framed, RFC 9112 section 6."""
+        cdef WriteBuffer out = self.outlet.out
+        cdef bint trailers = (exchange.trailers and self.parser.accepts_trailers
+                              and exchange.minor >= 1)
+        self.trailers_sent = self.trailers_begun = False
+        self.shared.write_default_fields(out, not self.facts.has_date, not self.facts.has_server)
+        if exchange.content_length < 0:
+            if exchange.bodiless:
+                # A HEAD answer may tell the length a GET would have; a 304 or 204 none.
+                if exchange.head_request and n and not more:
+                    out.write(b"content-length: ", 16)
+                    write_decimal(out, n)
+                    out.write(b"\r\n", 2)
+            elif not more and not trailers:
+                out.write(b"content-length: ", 16)
+                write_decimal(out, n)
+                out.write(b"\r\n", 2)
+            elif exchange.minor >= 1:
+                self.chunked = True
+                self.trailers_sent = trailers
+                out.write(b"transfer-encoding: chunked\r\n", 28)
+            else:
+                # HTTP/1.0 knows no chunks: the end of the connection ends the body.
+                self.closing = True
+        if (self.facts.close or not self.keep_alive or self.shared.draining
+                or (self.peer_done and not self.parser.waiting())
+                or (not more and self.unwanted_body())):
+            self.closing = True
+        if self.closing:
+            out.write(b"connection: close\r\n\r\n", 21)
+        elif exchange.minor == 0:
+            out.write(b"connection: keep-alive\r\n\r\n", 26)
+        else:
+            out.write(b"\r\n", 2)
+        self.outlet.held = -1
+        return 0
+
+    cdef int send_body(self, Exchange exchange, object data, Py_ssize_t n, bint more) except -1:
+        cdef WriteBuffer out
+        if exchange.state == RESPONSE_HELD:
+            self.commit_head(exchange, n, more)
+        if exchange.bodiless:
+            n = 0
+        out = self.outlet.buffer()
+        if n:
+            if self.chunked:
+                write_chunk_head(out, n)
+            if n <= COPY_MOST:
+                out.write(PyBytes_AS_STRING(data), n)
+            else:
+                self.outlet.write_object(data)
+                out = self.outlet.buffer()
+            if self.chunked:
+                out.write(b"\r\n", 2)
+        if self.chunked and not more and not self.trailers_sent:
+            out.write(b"0\r\n\r\n", 5)
+        self.outlet.settle()
+        return 0
+
+    cdef int send_trailers(self, Exchange exchange, object headers, bint more) except -1:
+        cdef WriteBuffer out = self.outlet.buffer()
+        cdef Py_ssize_t before = out.used
+        try:
+            if self.trailers_sent and not self.trailers_begun:
+                out.write(b"0\r\n", 3)
+            write_pairs(out, headers)
+        except BaseException:
+            out.used = before
+            raise
+        self.trailers_begun = True
+        if not self.trailers_sent:
+            # The client did not ask for trailers (TE, RFC 9110 10.1.4): checked, not sent.
+            out.used = before
+        elif not more:
+            out.write(b"\r\n", 2)
+        self.outlet.settle()
+        return 0
+
+    cdef int send_hints(self, Exchange exchange, object links) except -1:
+        """103 Early Hints, RFC 8297."""
+        cdef WriteBuffer hints
+        if exchange.minor == 0:
+            return 0
+        hints = WriteBuffer.__new__(WriteBuffer)
+        hints.write(b"HTTP/1.1 103 Early Hints\r\n", 26)
+        write_pairs(hints, [(b"link", link) for link in links])
+        hints.write(b"\r\n", 2)
+        return self.write_interim(hints.take())
+
+    cdef int write_interim(self, bytes response) except -1:
+        """An interim response leaves before the held head."""
+        if self.outlet.held >= 0:
+            self.outlet.write_object(response)
+        else:
+            self.outlet.buffer().write(PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
+            self.outlet.settle()
+        return 0
+
+    cdef object send_file(self, Exchange exchange, int fd, int64_t offset, int64_t count,
+                          bint more, object close):
+        cdef WriteBuffer out
+        if exchange.state == RESPONSE_HELD:
+            self.commit_head(exchange, count, more)
+            exchange.state = RESPONSE_BODY
+        out = self.outlet.buffer()
+        if self.chunked and count and not exchange.bodiless:
+            write_chunk_head(out, count)
+        return self._send_file(exchange, fd, offset, count, more, close)
+
+    async def _send_file(self, Exchange exchange, int fd, int64_t offset, int64_t count,
+                         bint more, object close):
+        try:
+            if count and not exchange.bodiless:
+                await send_file(self.outlet, exchange, fd, offset, count)
+        except BaseException:
+            # The announced bytes cannot follow any more.
+            if self.outlet is not None and exchange is self.exchange:
+                self.outlet.abort()
+            raise
+        finally:
+            if close is not None:
+                close.close()
+        if self.outlet is None or exchange is not self.exchange:
+            raise ClientDisconnected("the client has disconnected")
+        if self.chunked and not exchange.bodiless:
+            if count:
+                self.outlet.buffer().write(b"\r\n", 2)
+            if not more and not self.trailers_sent:
+                self.outlet.buffer().write(b"0\r\n\r\n", 5)
+        self.outlet.settle()
+        if not more:
+            exchange.finish()
+
+    cdef bint unwanted_body(self):
+        """Whether the rest of the request is not worth reading, or may never come."""
+        return self.in_message and (self.continue_owed or self.parser.state == STATE_CHUNKED
+                                    or self.parser.left > DISCARD_MOST)
+
+    cdef int response_complete(self, Exchange exchange) except -1:
+        if exchange is not self.exchange:
+            return 0
+        self.exchange = None
+        self.served = True
+        self.log(exchange, exchange.status)
+        if (self.shared.draining or (self.peer_done and not self.parser.waiting())
+                or self.unwanted_body()):
+            self.closing = True
+        if self.closing:
+            self.closed = True
+            self.outlet.close(self.in_message or self.parser.waiting())
+            return 0
+        if not self.processing:
+            # The application is still on the stack, so the next request comes through the loop.
+            self.outlet.resume_reading()
+            if self.parser.waiting():
+                self.outlet.process_soon()
+            else:
+                self.set_wait()
+        return 0
+
+    cdef int application_ended(self, Exchange exchange, bint failed) except -1:
+        cdef str text
+        cdef int status
+        self.shared.running.discard(exchange)
+        self.shared.exchange_ends()
+        if exchange is not self.exchange or not failed:
+            return 0
+        self.exchange = None
+        self.closed = True
+        if exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
+            self.drop_held()
+            if exchange.gone:
+                self.log(exchange, 499)
+                self.outlet.abort()
+                return 0
+            if exchange.cancelled:
+                status, text = 503, "the server is shutting down"
+            else:
+                status, text = 500, "Internal Server Error"
+            self.write_simple(status, text, exchange.head_request)
+            self.log(exchange, status)
+            self.outlet.close(self.in_message or self.parser.waiting())
+        else:
+            # The client must see that the response is cut short.
+            self.log(exchange, 499 if exchange.gone else exchange.status)
+            self.outlet.abort()
+        return 0
+
+    cdef int write_simple(self, int status, str text, bint bodiless) except -1:
+        """A whole response of our own, with Connection: close."""
+        cdef WriteBuffer out = self.outlet.buffer()
+        cdef bytes line = status_line(status)
+        cdef bytes body = (text + "\n").encode()
+        out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+        self.shared.write_default_fields(out, True, True)
+        write_pairs(out, [(b"content-type", b"text/plain; charset=utf-8"),
+                          (b"content-length", b"%d" % len(body)),
+                          (b"connection", b"close")])
+        if status == 503:
+            write_pairs(out, [(b"retry-after", b"1")])
+        out.write(b"\r\n", 2)
+        if not bodiless:
+            out.write(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        return 0
+
+    cdef int log(self, Exchange exchange, int status) except -1:
+        cdef Shared shared = self.shared
+        if shared.access is not None:
+            shared.access.add(
+                self.outlet.client_text(), exchange.method, exchange.target, exchange.minor, status,
+                0 if exchange.bodiless else exchange.body_sent,
+                monotonic_us() - exchange.started_us)
+        return 0

@@ -1,0 +1,38 @@
+"""What a channel may ask of the connection that carries it."""
+
+from .buffer cimport WriteBuffer
+from .deadlines cimport Expirable
+
+cdef enum:
+    FLUSH_SIZE = 65536
+
+
+cdef class Outlet(Expirable):
+    # Output collects here; None while there is none, so that an idle connection has no buffer.
+    cdef WriteBuffer out
+    cdef Py_ssize_t held            # out.data[held:] stays when flushed (a response head); -1: nothing
+    cdef bint corked                # inside a read callback: its end flushes
+    cdef bint writing_paused        # the transport is above its high-water mark
+
+    cdef int flush(self) except -1
+    cdef int write_object(self, object data) except -1
+    cdef int pause_reading(self) except -1
+    cdef int resume_reading(self) except -1
+    cdef int wait_for(self, int kind) except -1
+    cdef int process_soon(self) except -1
+    cdef int close(self, bint linger) except -1
+    cdef int abort(self) except -1
+    cdef int write_stalled(self, bint stalled) except -1
+    cdef object transport_object(self)
+    cdef bytes client_text(self)
+
+    cdef inline WriteBuffer buffer(self):
+        if self.out is None:
+            self.out = WriteBuffer.__new__(WriteBuffer)
+        return self.out
+
+    # Output is worth a write of its own, or nothing else will flush it.
+    cdef inline int settle(self) except -1:
+        if not self.corked or (self.out is not None and self.out.used >= FLUSH_SIZE):
+            self.flush()
+        return 0

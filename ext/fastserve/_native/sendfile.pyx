@@ -1,0 +1,95 @@
+"""Files to sockets by sendfile(2), past the event loop's own transport.
+
+asyncio's and uvloop's transports keep their socket to themselves, so this first lets the
+transport run empty, then works on the socket, and waits for it to become writable through
+a duplicate of its descriptor.
+"""
+
+import asyncio
+import os
+
+from fastserve._native.errors import ClientDisconnected
+
+from .asgi.exchange cimport Exchange
+from .outlet cimport Outlet
+
+# One call's most: other connections get their turn after it.
+AT_ONCE = 1 << 20
+
+
+async def send_file(Outlet outlet not None, Exchange exchange not None, int fd, offset, count):
+    """Send `count` bytes of the regular file `fd` from `offset` (-1: from its position).
+
+    Everything written before leaves first. Raises ClientDisconnected when the peer goes,
+    OSError when the file cannot be read or ends early; part of it may then be sent.
+    """
+    transport = outlet.transport_object()
+    low, high = transport.get_write_buffer_limits()
+    outlet.flush()
+    # Above zero counts as full now, so resume_writing says when nothing is left.
+    transport.set_write_buffer_limits(high=0)
+    try:
+        await _writable(outlet, exchange)
+        await _copy(outlet, exchange, transport.get_extra_info("socket").fileno(), fd,
+                    None if offset < 0 else offset, count)
+    finally:
+        if not exchange.lost:
+            transport.set_write_buffer_limits(high=high, low=low)
+
+
+async def _writable(Outlet outlet, Exchange exchange):
+    """Until the transport has sent everything."""
+    while outlet.writing_paused:
+        if exchange.lost:
+            raise ClientDisconnected("the client has disconnected")
+        waiter = exchange.loop.create_future()
+        if exchange.senders is None:
+            exchange.senders = []
+        exchange.senders.append(waiter)
+        try:
+            await waiter
+        finally:
+            exchange.senders.remove(waiter)
+
+
+async def _copy(Outlet outlet, Exchange exchange, int target, int fd, offset, left):
+    while left:
+        if exchange.lost:
+            raise ClientDisconnected("the client has disconnected")
+        try:
+            sent = os.sendfile(target, fd, offset, min(left, AT_ONCE))
+        except BlockingIOError:
+            await _socket_writable(outlet, exchange, target)
+            continue
+        except (BrokenPipeError, ConnectionError) as error:
+            raise ClientDisconnected("the client has disconnected") from error
+        if sent == 0:
+            raise OSError("the file became shorter while it was sent")
+        left -= sent
+        if offset is not None:
+            offset += sent
+        if left:
+            await asyncio.sleep(0)
+
+
+async def _socket_writable(Outlet outlet, Exchange exchange, int target):
+    loop = exchange.loop
+    waiter = loop.create_future()
+    duplicate = os.dup(target)
+    if exchange.senders is None:
+        exchange.senders = []
+    exchange.senders.append(waiter)
+    outlet.write_stalled(True)
+    try:
+        loop.add_writer(duplicate, _set, waiter)
+        await waiter
+    finally:
+        outlet.write_stalled(False)
+        loop.remove_writer(duplicate)
+        os.close(duplicate)
+        exchange.senders.remove(waiter)
+
+
+def _set(waiter):
+    if not waiter.done():
+        waiter.set_result(None)

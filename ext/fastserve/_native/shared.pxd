@@ -1,0 +1,55 @@
+"""What the connections of one event loop share."""
+
+from libc.stdint cimport int64_t
+
+from .access cimport AccessLog
+from .buffer cimport WriteBuffer
+from .deadlines cimport DeadlineQueue
+from .http1.parser cimport ParserLimits
+
+
+# Kinds of deadline queue; a connection waits in at most one of WAIT_HEAD .. WAIT_LINGER,
+# and besides in WAIT_WRITE.
+cdef enum:
+    WAIT_NOTHING = 0
+    WAIT_HEAD
+    WAIT_KEEP_ALIVE
+    WAIT_BODY
+    WAIT_LINGER
+    WAIT_WRITE
+
+
+cdef class Shared:
+    cdef readonly object app
+    cdef readonly object loop
+    cdef readonly object logger
+    cdef object context             # copied for every request; None until set_context
+    cdef dict state
+    cdef str root_path
+    cdef ParserLimits limits
+    cdef AccessLog access           # None: no access log
+    cdef DeadlineQueue head_queue
+    cdef DeadlineQueue keep_alive_queue
+    cdef DeadlineQueue body_queue
+    cdef DeadlineQueue linger_queue
+    cdef DeadlineQueue write_queue
+    cdef object tick_timer          # None while nothing can be due
+    cdef bytes fixed_fields         # --header lines, serialised
+    cdef bytes server_field         # b"server: ...\r\n" or empty
+    cdef char date_field[40]        # "date: <29 bytes>\r\n", 37 bytes
+    cdef int64_t date_second        # what date_field shows
+    cdef bint date_wanted
+    cdef bint draining              # answers carry Connection: close
+    cdef set running                # exchanges whose application is suspended
+    cdef int limit_concurrency
+    cdef int64_t limit_requests
+    cdef object on_max_requests
+    cdef readonly int64_t requests
+    cdef readonly int exchanges
+
+    cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1
+    cdef int exchange_begins(self) except -1
+    cdef int exchange_ends(self) except -1
+    cdef DeadlineQueue queue(self, int kind)
+    cdef int arm_tick(self) except -1
+    cdef int became_idle(self) except -1

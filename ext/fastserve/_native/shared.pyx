@@ -1,0 +1,134 @@
+"""What the connections of one event loop share.
+
+The application, limits, deadline queues, default response fields, access log and
+counters. One tick a second sweeps the queues; it runs only while something can be due.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy
+
+import contextvars
+
+from .access cimport AccessLog
+from .buffer cimport WriteBuffer
+from .deadlines cimport DeadlineQueue, monotonic_ms, wall_seconds
+from .http1.parser cimport ParserLimits
+from .http1.writer cimport write_pairs
+from .leaves cimport FS_DATE_LEN, fs_date_http
+
+TICK = 1.0
+
+# How long a peer may take to read a last answer before the connection is cut, in seconds.
+LINGER = 5.0
+
+
+cdef class Shared:
+
+    def __init__(self, app, *, loop, logger, access_write=None, bint access_colour=False,
+                 str root_path="", response_headers=(), bytes server_header=b"fastserve",
+                 bint date_header=True, limit_request_line=8192, limit_request_field=16384,
+                 limit_request_head=65536, limit_request_fields=100, limit_request_body=0,
+                 limit_request_trailers=8192, limit_concurrency=0, limit_max_requests=0,
+                 on_max_requests=None, double timeout_keep_alive=75.0,
+                 double timeout_request_head=30.0, double timeout_request_body=30.0,
+                 double timeout_write=30.0):
+        cdef WriteBuffer fields = WriteBuffer()
+        self.app = app
+        self.loop = loop
+        self.logger = logger
+        self.root_path = root_path
+        self.limits = ParserLimits(
+            line=limit_request_line, field=limit_request_field, head=limit_request_head,
+            fields=limit_request_fields, body=limit_request_body,
+            trailers=limit_request_trailers)
+        if access_write is not None:
+            self.access = AccessLog(loop, access_write, access_colour)
+        self.head_queue = DeadlineQueue(WAIT_HEAD, timeout_request_head)
+        self.keep_alive_queue = DeadlineQueue(WAIT_KEEP_ALIVE, timeout_keep_alive)
+        self.body_queue = DeadlineQueue(WAIT_BODY, timeout_request_body)
+        self.linger_queue = DeadlineQueue(WAIT_LINGER, LINGER)
+        self.write_queue = DeadlineQueue(WAIT_WRITE, timeout_write)
+        write_pairs(fields, response_headers)
+        self.fixed_fields = fields.take()
+        if server_header is not None:
+            write_pairs(fields, [(b"server", server_header)])
+        self.server_field = fields.take()
+        self.date_wanted = date_header
+        self.date_second = -1
+        self.limit_concurrency = limit_concurrency
+        self.limit_requests = limit_max_requests
+        self.on_max_requests = on_max_requests
+        self.running = set()
+        self.context = contextvars.copy_context()
+
+    def set_context(self, context, dict state):
+        """Once, after lifespan startup: what every request's context and state are copied from."""
+        self.context = context
+        self.state = state
+
+    cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1:
+        """The fields every response gets: Date, Server, and the operator's own."""
+        cdef int64_t now
+        if date and self.date_wanted:
+            now = wall_seconds()
+            if now != self.date_second:
+                memcpy(self.date_field, b"date: ", 6)
+                fs_date_http(<uint8_t *>self.date_field + 6, now)
+                memcpy(self.date_field + 6 + FS_DATE_LEN, b"\r\n", 2)
+                self.date_second = now
+            out.write(self.date_field, 8 + FS_DATE_LEN)
+        if server:
+            out.write(PyBytes_AS_STRING(self.server_field), PyBytes_GET_SIZE(self.server_field))
+        out.write(PyBytes_AS_STRING(self.fixed_fields), PyBytes_GET_SIZE(self.fixed_fields))
+        return 0
+
+    cdef int exchange_begins(self) except -1:
+        self.exchanges += 1
+        self.requests += 1
+        if self.requests == self.limit_requests and self.on_max_requests is not None:
+            self.loop.call_soon(self.on_max_requests)
+        return 0
+
+    cdef int exchange_ends(self) except -1:
+        """Response and application are both over."""
+        self.exchanges -= 1
+        if self.exchanges == 0:
+            self.became_idle()
+        return 0
+
+    cdef int became_idle(self) except -1:
+        """Hook: there may be nothing left to wait for."""
+        return 0
+
+    cdef DeadlineQueue queue(self, int kind):
+        if kind == WAIT_KEEP_ALIVE:
+            return self.keep_alive_queue
+        if kind == WAIT_HEAD:
+            return self.head_queue
+        if kind == WAIT_BODY:
+            return self.body_queue
+        if kind == WAIT_WRITE:
+            return self.write_queue
+        return self.linger_queue
+
+    cdef int arm_tick(self) except -1:
+        if self.tick_timer is None:
+            self.tick_timer = self.loop.call_later(TICK, self._tick)
+        return 0
+
+    def _tick(self):
+        cdef int64_t now = monotonic_ms()
+        cdef DeadlineQueue queue
+        cdef bint busy = False
+        self.tick_timer = None
+        for queue in (self.head_queue, self.keep_alive_queue, self.body_queue,
+                      self.linger_queue, self.write_queue):
+            try:
+                queue.sweep(now)
+            except Exception as error:
+                self.logger.error("error while closing a connection that timed out",
+                                  exc_info=error)
+            busy = busy or not queue.empty()
+        if busy:
+            self.arm_tick()
