@@ -1,0 +1,1 @@
+"""One application a framework, all with the same routes."""
