@@ -86,13 +86,13 @@ class Lifespan:
             raise _failed_startup(message)
         else:
             self._supported = True
+            self._answer = None
 
     async def shutdown(self) -> bool:
         """Run the application's shutdown; whether it went well. Never raises."""
         task = self._task
         if task is None or not self._supported:
             return True
-        self._answer = None
         self._stopping.set()
         stopped = asyncio.ensure_future(self._stopped.wait())
         await asyncio.wait(

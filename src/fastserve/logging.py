@@ -173,16 +173,19 @@ class AccessFile:
             self._pending += lines
 
     def _flush(self) -> None:
-        del self._pending[: self._write_some(bytes(self._pending))]
+        with memoryview(self._pending) as view:
+            written = self._write_some(view)
+        del self._pending[:written]
 
-    def _write_some(self, data: bytes) -> int:
+    def _write_some(self, data: bytes | memoryview) -> int:
         """How many bytes the descriptor has taken; all of them once it is broken."""
-        view = memoryview(data)
-        while view and not self._broken:
+        done = 0
+        while done < len(data) and not self._broken:
             try:
-                view = view[os.write(self._fd, view) :]
+                with memoryview(data)[done:] as rest:
+                    done += os.write(self._fd, rest)
             except BlockingIOError:
-                return len(data) - len(view)
+                return done
             except OSError:
                 self._broken = True
         return len(data)

@@ -83,7 +83,7 @@ class Flag:
     def __call__(self, value: object) -> bool:
         if isinstance(value, bool):
             return value
-        word = value.strip().lower() if isinstance(value, str) else value
+        word = str(value).strip().lower() if isinstance(value, (str, int)) else None
         if word in ("1", "true", "yes", "on"):
             return True
         if word in ("0", "false", "no", "off", ""):

@@ -1,0 +1,126 @@
+"""The config: defaults, flat construction by option name, one-line errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from fastserve.config import ALIASES, OPTIONS, SUBJECTS, Config, find_option
+from fastserve.errors import ConfigError
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    config = Config("main:app")
+    assert (config.bind.host, config.bind.port, config.bind.backlog) == ("127.0.0.1", 8000, 2048)
+    assert config.process.workers == 1
+    assert config.timeouts.keep_alive == 75.0
+    assert config.timeouts.graceful_shutdown == 25.0
+    assert config.limits.request_head == 65536
+    assert config.limits.request_body == 0
+
+
+def test_options_are_given_flat_by_name_and_converted() -> None:
+    config = Config("main:app", port="9000", limit_request_body="10m", headers=["x-a: 1"])
+    assert config.bind.port == 9000
+    assert config.limits.request_body == 10 * 1024**2
+    assert config.http.headers == ((b"x-a", b"1"),)
+    assert config.get("limit_request_body") == config.limits.request_body
+
+
+def test_every_default_is_a_value_its_own_kind_takes() -> None:
+    for each in OPTIONS.values():
+        if each.default is not None:
+            assert each.kind(each.default) == each.default, each.name
+
+
+def test_every_field_is_an_option_with_help() -> None:
+    names = {
+        prefix + field.name
+        for cls, prefix in SUBJECTS.values()
+        for field in dataclasses.fields(cls)
+    }
+    assert names == set(OPTIONS)
+    assert all(each.help.endswith(".") for each in OPTIONS.values())
+
+
+def test_no_two_options_share_a_flag_or_a_variable() -> None:
+    flags = [flag for each in OPTIONS.values() for flag in each.flags]
+    variables = [name for each in OPTIONS.values() for name in each.environment]
+    assert len(flags) == len(set(flags))
+    assert len(variables) == len(set(variables))
+
+
+def test_none_means_the_default() -> None:
+    assert Config("main:app", port=None) == Config("main:app")
+
+
+def test_an_alias_is_the_same_option() -> None:
+    assert ALIASES == {"h11_max_incomplete_event_size": "limit_request_head"}
+    config = Config("main:app", h11_max_incomplete_event_size=32768)
+    assert config.limits.request_head == 32768
+    with pytest.raises(ConfigError, match="are the same option"):
+        Config("main:app", h11_max_incomplete_event_size=32768, limit_request_head=1024)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prt": 1}, "there is no option 'prt'; did you mean 'port'?"),
+        ({"port": 70000}, "port: 70000 is not between 0 and 65535"),
+        ({"uds": "/x", "fd": 3}, "uds and fd exclude each other"),
+        ({"loop": "trio"}, "loop: 'trio' is not one of auto, uvloop, asyncio"),
+    ],
+)
+def test_errors_name_the_option(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config("main:app", **options)
+    assert message in str(caught.value)
+    assert caught.value.status == 2
+
+
+def test_an_app_object_cannot_have_several_workers() -> None:
+    async def app(scope: object, receive: object, send: object) -> None: ...
+
+    with pytest.raises(ConfigError, match="must be an import string such as 'main:app'"):
+        Config(app, workers=2)
+
+
+def test_an_empty_app_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="name is empty"):
+        Config(" ")
+
+
+def test_it_remembers_where_a_value_came_from() -> None:
+    config = Config("main:app", origins={"port": "--port"}, port=1, host="::1")
+    assert config.origin("port") == "--port"
+    assert config.origin("host") == "host"
+    assert config.origin("workers") == "default"
+    with pytest.raises(ConfigError, match=r"^--port: "):
+        Config("main:app", origins={"port": "--port"}, port="x")
+
+
+def test_it_is_frozen_and_can_be_sent_to_a_worker() -> None:
+    config = Config("main:app", workers=3, headers=["x-a: 1"])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.app = "other:app"  # type: ignore[misc]
+    copy = pickle.loads(pickle.dumps(config))
+    assert copy == config
+    assert copy.origin("workers") == "workers"
+
+
+def test_an_unknown_name_without_a_near_one_gets_no_suggestion() -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_option("zzzzzz")
+    assert str(caught.value) == "there is no option 'zzzzzz'"
+
+
+def test_config_is_data_and_imports_neither_the_loop_nor_the_command_line() -> None:
+    code = (
+        "import sys, fastserve.config;"
+        "sys.exit(bool({'asyncio', 'click', 'fastserve.server'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

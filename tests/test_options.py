@@ -1,0 +1,96 @@
+"""Kinds of option values: what each takes and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from fastserve.options import (
+    Choice,
+    Flag,
+    Headers,
+    Integer,
+    Kind,
+    LogConfig,
+    Path,
+    RootPath,
+    Seconds,
+    Size,
+    Text,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (Text(), "a b", "a b"),
+        (Path(), PurePosixPath("/run/x"), "/run/x"),
+        (Flag(), True, True),
+        (Flag(), "yes", True),
+        (Flag(), "OFF", False),
+        (Flag(), 0, False),
+        (Integer(), " 12 ", 12),
+        (Integer(0, 5), 5, 5),
+        (Size(), "64k", 65536),
+        (Size(), "10 MB", 10 * 1024**2),
+        (Size(), "1GiB", 1024**3),
+        (Size(), 0, 0),
+        (Size(), "123", 123),
+        (Seconds(), "2.5", 2.5),
+        (Seconds(), 3, 3.0),
+        (Seconds(), 0, 0.0),
+        (Choice(("auto", "off")), " Auto", "auto"),
+        (RootPath(), "api/", "/api"),
+        (RootPath(), "/", ""),
+        (RootPath(), "/a/b", "/a/b"),
+        (Headers(), "X-A: 1\nx-b:2", ((b"x-a", b"1"), (b"x-b", b"2"))),
+        (Headers(), ["x-a: b: c"], ((b"x-a", b"b: c"),)),
+        (Headers(), [("x-a", "1"), (b"x-a", b"\xe4")], ((b"x-a", b"1"), (b"x-a", b"\xe4"))),
+        (Headers(), {"x-a": "1"}, ((b"x-a", b"1"),)),
+        (Headers(), ["x-empty:"], ((b"x-empty", b""),)),
+        (LogConfig(), {"version": 1}, {"version": 1}),
+        (LogConfig(), "log.ini", "log.ini"),
+    ],
+)
+def test_a_kind_converts(kind: Kind, value: object, expected: object) -> None:
+    assert kind(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "reason"),
+    [
+        (Text(), 1, "not text"),
+        (Text(), "a\0b", "NUL"),
+        (Path(), "", "empty"),
+        (Flag(), "maybe", "neither true nor false"),
+        (Flag(), 2, "neither true nor false"),
+        (Integer(), "1.5", "not a whole number"),
+        (Integer(), True, "not a whole number"),
+        (Integer(), "9" * 30, "not a whole number"),
+        (Integer(0, 5), 6, "not between 0 and 5"),
+        (Size(), "64x", "not a size"),
+        (Size(), -1, "not a size"),
+        (Size(), True, "not a size"),
+        (Size(64), 63, "less than 64"),
+        (Seconds(), "soon", "not a number of seconds"),
+        (Seconds(), "nan", "not a number of seconds"),
+        (Seconds(), "inf", "not a number of seconds"),
+        (Seconds(), -0.1, "not a number of seconds"),
+        (Seconds(), True, "not a number of seconds"),
+        (Choice(("auto", "off")), "on", "not one of auto, off"),
+        (Choice(("auto",)), 3, "not one of"),
+        (Headers(), ["no colon"], "form 'name: value'"),
+        (Headers(), [("a", "b", "c")], "form 'name: value'"),
+        (Headers(), ["bad name: x"], "no valid header name"),
+        (Headers(), [": x"], "no valid header name"),
+        (Headers(), [("x", "a\r\nb: c")], "control character"),
+        (Headers(), ["Transfer-Encoding: chunked"], "server itself decides"),
+        (Headers(), ["content-length: 1"], "server itself decides"),
+        (Headers(), ["x: \u20ac"], "outside Latin-1"),
+        (Headers(), 7, "not a list"),
+    ],
+)
+def test_a_kind_refuses_with_the_reason(kind: Kind, value: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        kind(value)

@@ -1,0 +1,201 @@
+"""Binding: TCP, Unix sockets, inherited descriptors, slots, and errors in words."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastserve.config import Bind
+from fastserve.errors import BindError
+from fastserve.sockets import Listeners, describe, open_listeners
+
+
+@contextmanager
+def opened(slots: int = 1, **options: Any) -> Iterator[Listeners]:
+    listeners = open_listeners(Bind(**options), slots)
+    try:
+        yield listeners
+    finally:
+        listeners.close()
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose path is short enough for Unix sockets on every system."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        yield Path(directory)
+
+
+def ports(listeners: Listeners) -> set[int]:
+    return {each.getsockname()[1] for slot in listeners.slots for each in slot}
+
+
+# -- TCP -------------------------------------------------------------------------------
+
+
+def test_port_0_is_a_free_port_that_the_url_tells() -> None:
+    with opened(port=0) as listeners:
+        (port,) = ports(listeners)
+        assert port > 0
+        assert listeners.urls == [f"http://127.0.0.1:{port}"]
+
+
+def test_an_ipv6_url_has_brackets() -> None:
+    with opened(host="::1", port=0) as listeners:
+        (port,) = ports(listeners)
+        assert listeners.urls == [f"http://[::1]:{port}"]
+
+
+@pytest.mark.parametrize("host", ["*", "", "localhost"])
+def test_all_addresses_of_a_host_share_one_port(host: str) -> None:
+    with opened(host=host, port=0) as listeners:
+        assert len(ports(listeners)) == 1
+        families = {each.family for each in listeners.slots[0]}
+        assert socket.AF_INET in families
+
+
+def test_all_slots_share_one_port() -> None:
+    with opened(slots=3, port=0) as listeners:
+        assert len(listeners.slots) == 3
+        assert len(ports(listeners)) == 1
+        assert len(listeners.urls) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads over SO_REUSEPORT")
+def test_every_slot_has_a_socket_of_its_own() -> None:
+    with opened(slots=3, port=0) as listeners:
+        assert len({slot[0].fileno() for slot in listeners.slots}) == 3
+        for slot in listeners.slots:
+            slot[0].listen()
+        with socket.create_connection(slot[0].getsockname()):
+            pass
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_port_that_is_taken_is_named(slots: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(BindError, match=f"127.0.0.1:{port}: the address is already in use"):
+            open_listeners(Bind(port=port), slots)
+
+
+def test_several_slots_do_not_join_a_stranger_that_allows_it() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(BindError, match="already in use"):
+            open_listeners(Bind(port=other.getsockname()[1]), 2)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("203.0.113.7", "no interface of this machine has that address"),
+        ("no-such-host.invalid", "does not resolve"),
+        ("a" * 70 + ".invalid", "does not resolve"),
+    ],
+)
+def test_a_host_that_cannot_be_bound_is_explained(host: str, reason: str) -> None:
+    with pytest.raises(BindError, match=reason):
+        open_listeners(Bind(host=host, port=0))
+
+
+# -- Unix sockets ----------------------------------------------------------------------
+
+
+def test_a_unix_socket_is_shared_by_the_slots_and_removed_at_the_end(short_path: Path) -> None:
+    path = short_path / "s"
+    with opened(slots=2, uds=str(path)) as listeners:
+        assert listeners.slots[0][0] is listeners.slots[1][0]
+        assert listeners.urls == [f"unix:{path}"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    assert not path.exists()
+
+
+def test_a_stale_unix_socket_is_replaced_and_its_mode_kept(short_path: Path) -> None:
+    path = short_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    path.chmod(0o600)
+    with opened(uds=str(path)) as listeners:
+        listeners.slots[0][0].listen()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_live_unix_socket_is_left_alone(short_path: Path) -> None:
+    path = short_path / "s"
+    with socket.socket(socket.AF_UNIX) as alive:
+        alive.bind(str(path))
+        alive.listen()
+        with pytest.raises(BindError, match="already in use"):
+            open_listeners(Bind(uds=str(path)))
+        assert path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(short_path: Path) -> None:
+    path = short_path / "s"
+    path.write_text("precious")
+    with pytest.raises(BindError, match="a file that is no socket is there"):
+        open_listeners(Bind(uds=str(path)))
+    assert path.read_text() == "precious"
+
+
+def test_a_successors_file_is_not_removed(short_path: Path) -> None:
+    path = short_path / "s"
+    with opened(uds=str(path)):
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as successor:
+            successor.bind(str(path))
+    assert path.exists()
+
+
+def test_a_missing_directory_and_a_path_too_long_are_explained(short_path: Path) -> None:
+    with pytest.raises(BindError, match="the directory does not exist"):
+        open_listeners(Bind(uds=str(short_path / "none" / "s")))
+    with pytest.raises(BindError, match="too long"):
+        open_listeners(Bind(uds=str(short_path / ("s" * 200))))
+
+
+# -- inherited descriptors -------------------------------------------------------------
+
+
+def test_an_inherited_socket_is_used_and_the_original_stays_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        with opened(slots=2, fd=inherited.fileno()) as listeners:
+            assert listeners.slots[0][0].getsockname() == inherited.getsockname()
+        assert inherited.fileno() >= 0
+        assert inherited.getsockname()[1] > 0
+
+
+def test_a_descriptor_that_is_no_listening_socket_is_explained() -> None:
+    read, write = os.pipe()
+    os.close(write)
+    with pytest.raises(BindError, match=f"descriptor {read}: it is not a socket"):
+        open_listeners(Bind(fd=read))
+    os.close(read)
+    with pytest.raises(BindError, match="no such file descriptor is open"):
+        open_listeners(Bind(fd=read))
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as datagram,
+        pytest.raises(BindError, match="not a stream socket"),
+    ):
+        open_listeners(Bind(fd=datagram.fileno()))
+
+
+def test_an_unnamed_unix_socket_can_be_described() -> None:
+    left, right = socket.socketpair()
+    assert describe(left) == "unix:"
+    left.close()
+    right.close()
