@@ -80,6 +80,22 @@ def test_every_slot_has_a_socket_of_its_own() -> None:
             pass
 
 
+def test_a_renewed_slot_gets_no_connections_until_it_is_listened_on() -> None:
+    with opened(slots=2, port=0) as listeners:
+        first, second = listeners.slots[0][0], listeners.slots[1][0]
+        first.listen()
+        if second is not first:
+            second.listen()
+        listeners.renew(1)
+        place = first.getsockname()
+        assert listeners.slots[1][0].getsockname() == place
+        clients = [socket.create_connection(place) for _ in range(20)]
+        first.setblocking(True)
+        for client in clients:
+            first.accept()[0].close()
+            client.close()
+
+
 @pytest.mark.parametrize("slots", [1, 2])
 def test_a_port_that_is_taken_is_named(slots: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -32,6 +32,7 @@ class Listeners:
 
     slots: list[list[socket.socket]]
     _file: tuple[str, int, int] | None = None
+    _spread: bool = False  # the slots have sockets of their own
     _owner: int = field(default_factory=os.getpid)
 
     @property
@@ -39,6 +40,25 @@ class Listeners:
         """An address for each different place listened on."""
         told = [describe(each) for slot in self.slots for each in slot]
         return list(dict.fromkeys(told))
+
+    def renew(self, index: int) -> None:
+        """Give a slot that nobody serves new sockets, on which nobody listens yet.
+
+        Connections that wait in the old ones are reset, and those to come go to the other
+        slots. Shared sockets stay. Raises `BindError`.
+        """
+        if not self._spread:
+            return
+        slot = self.slots[index]
+        places = [(each.family, each.getsockname()) for each in slot]
+        for each in slot:
+            each.close()
+        slot.clear()
+        try:
+            for family, address in places:
+                slot.append(_bound(family, address, address[1], reuse_port=True))
+        except OSError as error:
+            raise explain(error, f"port {address[1]}") from None
 
     def close(self) -> None:
         for slot in self.slots:
@@ -57,7 +77,8 @@ def open_listeners(bind: Bind, slots: int = 1) -> Listeners:
         listener = _bind_unix(bind.uds)
         found = os.stat(bind.uds)
         return Listeners([[listener]] * slots, (bind.uds, found.st_dev, found.st_ino))
-    return Listeners(_bind_tcp(bind.host, bind.port, slots))
+    spread = slots > 1 and sys.platform == "linux"
+    return Listeners(_bind_tcp(bind.host, bind.port, slots, spread), _spread=spread)
 
 
 def describe(listener: socket.socket) -> str:
@@ -87,7 +108,7 @@ def explain(error: OSError, place: str) -> BindError:
 # -- TCP -------------------------------------------------------------------------------
 
 
-def _bind_tcp(host: str, port: int, slots: int) -> list[list[socket.socket]]:
+def _bind_tcp(host: str, port: int, slots: int, spread: bool) -> list[list[socket.socket]]:
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         found = socket.getaddrinfo(
@@ -101,7 +122,7 @@ def _bind_tcp(host: str, port: int, slots: int) -> list[list[socket.socket]]:
     places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     for attempt in range(_ATTEMPTS):
         try:
-            return _bind_places(places, port, slots)
+            return _bind_places(places, port, slots, spread)
         except OSError as error:
             # With port 0 and several addresses, the port the first one got may be taken at
             # another: try again with a different one.
@@ -112,12 +133,14 @@ def _bind_tcp(host: str, port: int, slots: int) -> list[list[socket.socket]]:
 
 
 def _bind_places(
-    places: Sequence[tuple[socket.AddressFamily, tuple[Any, ...]]], port: int, slots: int
+    places: Sequence[tuple[socket.AddressFamily, tuple[Any, ...]]],
+    port: int,
+    slots: int,
+    spread: bool,
 ) -> list[list[socket.socket]]:
     opened: list[socket.socket] = []
     made: list[list[socket.socket]] = [[] for _ in range(slots)]
     refused: OSError | None = None
-    spread = slots > 1 and sys.platform == "linux"
     try:
         for family, address in places:
             try:

@@ -230,6 +230,8 @@ class Supervisor:
         others = any(each.process is not None for each in self._slots)
         if self._served and others:
             _log.error("worker %d cannot start: %s", slot.number, failure.report())
+            # This may last: no connection is to wait for it while others could serve it.
+            self._listeners.renew(slot.number - 1)
         else:
             # Nobody serves, or the very first start failed: more attempts would hide why.
             self._failure = failure

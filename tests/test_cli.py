@@ -1,0 +1,212 @@
+"""The command as a person meets it: what it prints, how it exits."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from support.process import clean_environment, finished, started
+
+import fastserve
+from fastserve.cli import command, main
+from fastserve.config import OPTIONS
+
+HELLO = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+"""
+
+
+UVICORN = (
+    "--host --port --uds --fd --workers --loop --lifespan --interface --root-path --header",
+    "--server-header --no-server-header --date-header --no-date-header --access-log",
+    "--no-access-log --log-level --log-config --use-colors --no-use-colors --factory --app-dir",
+    "--env-file --backlog --limit-concurrency --limit-max-requests --limit-max-requests-jitter",
+    "--timeout-keep-alive --timeout-graceful-shutdown --h11-max-incomplete-event-size --version",
+)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "main.py").write_text(HELLO)
+    return tmp_path
+
+
+# -- help ------------------------------------------------------------------------------
+
+
+def test_every_option_has_its_flags_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    for each in OPTIONS.values():
+        for flag in each.flags:
+            assert f"{flag} " in told or f"{flag}," in told, flag
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [flag for line in UVICORN for flag in line.split()],
+)
+def test_the_flags_shared_with_uvicorn_have_its_names(flag: str) -> None:
+    flags = {name for param in command().params for name in (*param.opts, *param.secondary_opts)}
+    assert flag in flags
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith(f"fastserve {fastserve.__version__} (CPython 3.")
+
+
+# -- errors ----------------------------------------------------------------------------
+
+FAILING = HELLO.replace(
+    "        raise NotImplementedError",
+    "        await receive()\n"
+    '        await send({"type": "lifespan.startup.failed", "message": "no database"})\n'
+    "        return",
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source", "status", "lines"),
+    [
+        ("mian:app", HELLO, 3, [r"there is no module 'mian' in .*; did you mean 'main'\?"]),
+        ("main:ap", HELLO, 3, [r"'main' has no attribute 'ap'; did you mean main:app\?"]),
+        ("mian.py", HELLO, 3, [r"there is no file 'mian.py'; did you mean 'main.py'\?"]),
+        ("main", "x = 1", 3, ["'main' has no 'app' or 'application'; name it as in main:name"]),
+        ("main", "app = 1", 3, ["main is of type int, not an ASGI application"]),
+        ("main", "def app(environ, start_response): ...", 3, ["main is a WSGI .*", "wrap it: .*"]),
+        ("main", FAILING, 3, ["the application's start-up failed: no database"]),
+        ("main --port 70000", HELLO, 2, ["--port: 70000 is not between 0 and 65535"]),
+        ("main --port x", HELLO, 2, ["--port: 'x' is not a whole number"]),
+        ("main --loop trio", HELLO, 2, ["--loop: 'trio' is not one of auto, uvloop, asyncio"]),
+        ("main --prt 1", HELLO, 2, [r"No such option.*--prt.*--port.*", "fastserve --help .*"]),
+        ("main other", HELLO, 2, [".*unexpected extra argument.*", "fastserve --help .*"]),
+        ("main --header x", HELLO, 2, ["--header: 'x' is not of the form 'name: value'"]),
+        ("main --uds s --fd 3", HELLO, 2, ["--uds and --fd exclude each other.*"]),
+        ("main --log-config no.ini", HELLO, 2, ["--log-config no.ini: there is no such file"]),
+        ("main --env-file none", HELLO, 2, ["--env-file: there is no file 'none'"]),
+        ("", HELLO, 2, ["no application named; name it as in: fastserve main:app"]),
+        ("main --fd 99", HELLO, 3, [".*file descriptor 99: no such file descriptor is open"]),
+        ("main --uds no/s", HELLO, 3, [".*unix:no/s: the directory does not exist"]),
+        ("main --host 203.0.113.7", HELLO, 3, [".*no interface of this machine has that.*"]),
+    ],
+)
+def test_an_error_is_a_line_or_two_and_a_status(
+    directory: Path, arguments: str, source: str, status: int, lines: list[str]
+) -> None:
+    (directory / "main.py").write_text(source)
+    got, text = finished(arguments.split(), directory)
+    told = text.splitlines()
+    assert len(told) == len(lines), text
+    for line, pattern in zip(told, lines, strict=True):
+        assert re.fullmatch(f"(fastserve: )?{pattern}", line), line
+    assert told[0].startswith("fastserve: ")
+    assert got == status
+
+
+def test_a_port_that_is_taken_is_named(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, text = finished(["main:app", "--port", str(port)], directory)
+    assert status == 3
+    assert text == (
+        f"fastserve: cannot listen on 127.0.0.1:{port}: the address is already in use; "
+        "is another server running there?\n"
+    )
+
+
+def test_the_applications_traceback_is_shown_and_ours_is_not(directory: Path) -> None:
+    (directory / "main.py").write_text("def connect():\n    raise OSError('no route')\nconnect()\n")
+    status, text = finished(["main:app"], directory)
+    assert status == 3
+    assert text.startswith("Traceback")
+    assert text.endswith("OSError: no route\nfastserve: cannot import 'main': no route\n")
+    files = re.findall(r'File "(.*?)"', text)
+    assert {Path(file).name for file in files} == {"main.py"}
+
+
+def test_missing_native_modules_are_explained(directory: Path) -> None:
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if '_native.connection' in name else find(name, *a)\n"
+        "from fastserve.cli import main; sys.exit(main(['main:app']))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=directory,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 3
+    assert told.stderr.startswith("fastserve: fastserve's native modules are not built for")
+    assert "Traceback" not in told.stderr
+
+
+# -- serving ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["main:app", "main", "main.py", "main.py:app"])
+def test_it_serves_what_is_named(directory: Path, target: str) -> None:
+    with started([target, "--port", "0"], directory) as running:
+        assert httpx.get(running.url).text == "hello"
+        assert running.stop() == 0
+        assert running.err.text.count("\n") == 1  # the start-up message and nothing else
+
+
+def test_options_come_from_the_environment_and_the_file(directory: Path) -> None:
+    (directory / "pyproject.toml").write_text(
+        "[tool.fastserve]\napp = 'main:app'\nport = 70000\nheaders = ['x-a: file']\n"
+    )
+    with started([], directory, env={"FASTSERVE_PORT": "0"}) as running:
+        assert httpx.get(running.url).headers["x-a"] == "file"
+        assert running.stop() == 0
+    status, text = finished([], directory)
+    assert status == 2
+    assert text == (
+        "fastserve: 'port' in [tool.fastserve] of pyproject.toml: "
+        "70000 is not between 0 and 65535\n"
+    )
+
+
+def test_an_env_file_is_the_applications_environment(directory: Path) -> None:
+    (directory / "main.py").write_text(
+        "import os\n" + HELLO.replace('b"hello"', 'os.environ["FS_GREETING"].encode()')
+    )
+    (directory / "env").write_text("FS_GREETING=hi\n")
+    with started(["main", "--port", "0", "--env-file", "env"], directory) as running:
+        assert httpx.get(running.url).text == "hi"
+        assert running.stop() == 0
+
+
+def test_it_listens_on_an_inherited_socket(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fd = listener.fileno()
+        with started(["main", "--fd", str(fd)], directory, pass_fds=[fd]) as running:
+            assert running.port == listener.getsockname()[1]
+            assert httpx.get(running.url).text == "hello"
+            assert running.stop() == 0
+
+
+def test_a_unix_socket_of_a_killed_server_is_taken_over(directory: Path) -> None:
+    path = str(directory / "s")
+    for end in ("kill", "terminate"):
+        with started(["main", "--uds", "s"], directory) as running:
+            assert running.url == "unix:s"
+            with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client:
+                assert client.get("http://x/").text == "hello"
+            status, text = finished(["main", "--uds", "s"], directory)
+            assert status == 3
+            assert "already in use" in text
+            getattr(running.process, end)()
+            running.exit()
+    assert not Path(path).exists()
