@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from bench import load, machine, measure, plot, process, report
+from bench.arguments import names
 from bench.servers import BY_NAME as SERVERS
 from bench.servers import ROOT, Unavailable
 from bench.workloads import BY_NAME as WORKLOADS
@@ -42,19 +43,6 @@ def arguments() -> argparse.Namespace:
         "--report", type=Path, metavar="JSON", help="measure nothing; write the report of this file"
     )
     return parser.parse_args()
-
-
-def names(known: dict[str, object]):
-    """An argparse type: a comma-separated list of keys of `known`."""
-
-    def parse(text: str) -> list[str]:
-        wanted = [name.strip() for name in text.split(",") if name.strip()]
-        for name in wanted:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"unknown {name!r}; known: {', '.join(known)}")
-        return [name for name in known if name in wanted]
-
-    return parse
 
 
 def check_machine() -> None:

@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
 def interpreter_ns() -> int:
     """Nanoseconds of a fixed piece of pure Python, best of five.
 
-    The same version built without profile-guided optimisation takes about twice as long, which
+    The same version built without profile-guided optimisation takes a fifth longer or more, which
     flatters whatever does little in Python; so the figure stands beside the results.
     """
     code = "d = {'a': 1}; [x for x in range(20)]; d.copy()"

@@ -87,10 +87,19 @@ def one_cell(server: Server, workload: Workload, plan: Plan) -> dict[str, object
     except Unavailable as reason:
         cell["missing"] = str(reason)
     except Failed as reason:
-        cell["fails"] = str(reason)
+        cell["fails"] = with_log(str(reason), log)
     finally:
         log.unlink(missing_ok=True)
     return cell
+
+
+def with_log(reason: str, log: Path) -> str:
+    """The reason, and the last thing the server said unless it is an access line."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    last = lines[-1].strip()[:160] if lines else ""
+    if not last or last in reason or "HTTP/1.1" in last:
+        return reason
+    return f"{reason}; its last line: {last}"
 
 
 def loaded(running: Running, workload: Workload, answer: bytes, plan: Plan) -> dict[str, object]:

@@ -103,12 +103,23 @@ def free_port() -> int:
 
 
 class Running:
-    """A started server. A context manager: leaving it ends every process of the tree."""
+    """A started server. A context manager: leaving it ends every process of the tree.
 
-    def __init__(self, command: list[str], port: int, core: int, log: Path, cwd: Path) -> None:
+    `environment` replaces the inherited one; by default the applications' folder is added to it.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        port: int,
+        core: int,
+        log: Path,
+        cwd: Path,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.port = port
         self.log = log
-        environment = dict(os.environ, PYTHONPATH=str(cwd), PYTHONDONTWRITEBYTECODE="1")
+        environment = environment or dict(os.environ, PYTHONPATH=str(cwd))
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,

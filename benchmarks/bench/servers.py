@@ -43,6 +43,7 @@ class Server:
     argv: Callable[[str, int, str], list[str]]
     limit: bool = False
     has_access_log: bool = True
+    polls: bool = False  # keeps its core busy without a request
 
     def command(self, profile: str, port: int, app: str) -> list[str]:
         """The whole command line. Raises Unavailable, with the reason, if it cannot run."""
@@ -111,6 +112,8 @@ def granian(profile: str, port: int, app: str) -> list[str]:
     }[profile]
     if profile != "defaults":
         flags += ["--workers", "1", "--loop", "uvloop"]
+        # By default Granian accepts no more than 1,024 connections at once.
+        flags += ["--backlog", "2048", "--backpressure", "16384"]
     # The interface is no choice: Granian's own default, RSGI, does not run ASGI applications.
     program = ["-m", "granian", "--interface", "asgi", "--host", HOST, "--port", str(port)]
     return python(*program, *flags, app)
@@ -154,7 +157,7 @@ SERVERS = [
     Server("hypercorn", "Hypercorn", "hypercorn", hypercorn),
     Server("daphne", "Daphne", "daphne", daphne),
     Server("granian", "Granian", "granian", granian),
-    Server("fastpysgi", "FastPySGI", "fastpysgi", fastpysgi, has_access_log=False),
+    Server("fastpysgi", "FastPySGI", "fastpysgi", fastpysgi, has_access_log=False, polls=True),
     Server("uvloop_constant", "limit: uvloop", "uvloop", uvloop_constant, limit=True),
     Server("epoll_constant", "limit: C epoll", "", epoll_constant, limit=True),
 ]

@@ -18,10 +18,16 @@ LENGTH = b"\r\nContent-Length: "
 
 
 class Constant(asyncio.Protocol):
-    """Answers `response` once per request; bodies are counted and dropped."""
+    """Answers `response` once per request; bodies are counted and dropped.
+
+    A client repeats its request byte for byte, so a read that equals the last whole one gets the
+    last answer at once. `last` is None while a request is incomplete.
+    """
 
     def __init__(self, response: bytes) -> None:
         self.response = response
+        self.last: bytes | None = None
+        self.answer = b""
         self.rest = b""
         self.body_left = 0
 
@@ -29,24 +35,30 @@ class Constant(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        # The usual read holds one whole request without a body: no copy, one scan, one write.
-        if not self.rest and not self.body_left and LENGTH not in data:
-            count = data.count(HEAD_END)
-            if data.endswith(HEAD_END):
-                self.transport.write(self.response if count == 1 else self.response * count)
-                return
-        self.slow(data)
+        if data == self.last:
+            self.transport.write(self.answer)
+        else:
+            self.first_time(data)
 
-    def slow(self, data: bytes) -> None:
-        """Reads with bodies, or that end within a request head."""
+    def first_time(self, data: bytes) -> None:
+        began_whole = not self.rest and not self.body_left
+        count = self.count(data)
+        if count:
+            self.answer = self.response * count
+            self.transport.write(self.answer)
+        whole = began_whole and not self.rest and not self.body_left
+        self.last = data if whole else None
+
+    def count(self, data: bytes) -> int:
+        """How many requests end within `data`; what is left over is kept."""
         if self.body_left > len(data):
             self.body_left -= len(data)
-            return
-        answers = 0
+            return 0
+        ended = 0
         if self.body_left:
             data = data[self.body_left :]
             self.body_left = 0
-            answers = 1
+            ended = 1
         data = self.rest + data
         while (end := data.find(HEAD_END)) >= 0:
             at = data.find(LENGTH, 0, end)
@@ -57,10 +69,9 @@ class Constant(asyncio.Protocol):
                 data = b""
                 break
             data = data[length:]
-            answers += 1
+            ended += 1
         self.rest = data
-        if answers:
-            self.transport.write(self.response * answers)
+        return ended
 
 
 async def main() -> None:
