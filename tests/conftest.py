@@ -48,16 +48,21 @@ def lingering_threads(before: set[threading.Thread]) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+def no_leaks(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
     """After a test that passed, no native object of it and no thread of it is left.
 
-    A failed test's traceback holds its objects, so nothing is said of it.
+    A failed test's traceback holds its objects, so nothing is said of it; and the tracebacks
+    that the test's log records hold are dropped first.
     """
     threads = set(threading.enumerate())
     live = live_objects()
     yield
     if not request.node.stash.get(PASSED, False):
         return
+    for record in caplog.get_records("call"):
+        record.exc_info = None
     deadline = time.monotonic() + LEAK_PATIENCE
     while True:
         left = {name: n for name, n in live_objects().items() if n > live.get(name, 0)}

@@ -185,10 +185,8 @@ def _compare(expected: Expected, client: Client) -> None:
     names = [_pair(line, body) for line in fields]
     optional = [_pair(line, body) for line in expected.optional]
     got = [pair for pair in got if pair in names or pair not in optional]
-    got = [
-        (name, "{{date}}") if name == "date" and DATE.fullmatch(value) else (name, value)
-        for name, value in got
-    ]
+    if ("date", "{{date}}") in names:
+        got = [(name, DATE.sub("{{date}}", value)) for name, value in got]
     # The order of different names means nothing (RFC 9110, section 5.3); that of equal ones does.
     assert _by_name(got) == _by_name(names), answer.raw_head
     if not expected.any_text:
