@@ -77,7 +77,8 @@ cdef class Exchange(TaskOwner):
     cdef object next_event(self)
     cdef int begin_response(self, object message) except -1
     cdef object respond(self, object message)
-    cdef object respond_file(self, str kind, object message)
+    cdef int send_body(self, object message) except -1
+    cdef object respond_file(self, bint whole, object message)
     cdef int finish(self) except -1
     cdef int count_body(self, int64_t n, bint more) except -1
     cdef int report(self, object error) except -1

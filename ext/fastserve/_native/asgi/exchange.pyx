@@ -11,9 +11,11 @@ their `am_send` slot hands the value over without a StopIteration.
 
 cimport cython
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_CheckExact, PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
+from libc.string cimport memcmp
 
 import asyncio
 import os
@@ -37,6 +39,27 @@ cdef extern from "Python.h":
 
     ctypedef struct PyTypeObject:
         PyAsyncMethods *tp_as_async
+
+    ctypedef struct PyMethodDef:
+        pass
+
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef *d_method
+
+    object PyCFunction_NewEx(PyMethodDef *method, object self, void *module)
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    bint PyUnicode_Check(object o)
+    bint PyLong_Check(object o)
+    long PyLong_AsLongAndOverflow(object o, int *overflow) except? -1
+
+cdef enum MessageKind:
+    MESSAGE_UNKNOWN = 0
+    MESSAGE_START
+    MESSAGE_BODY
+    MESSAGE_TRAILERS
+    MESSAGE_HINT
+    MESSAGE_PATHSEND
+    MESSAGE_ZEROCOPYSEND
 
 cdef int live_exchanges = 0
 cdef object _CancelledError = asyncio.CancelledError
@@ -254,7 +277,8 @@ cdef class Exchange(TaskOwner):
         """Start the application, and run it up to its first wait."""
         cdef object coroutine
         try:
-            coroutine = app(scope, self.receive, self.send)
+            coroutine = app(scope, PyCFunction_NewEx(receive_method, self, NULL),
+                            PyCFunction_NewEx(send_method, self, NULL))
         except BaseException as error:
             self.task_ended(error)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -339,10 +363,8 @@ cdef class Exchange(TaskOwner):
         return None
 
     cdef object respond(self, object message):
-        cdef object data
-        cdef Py_ssize_t n
+        cdef MessageKind kind = message_kind(message["type"])
         cdef bint more
-        kind = message["type"]
         if self.state == RESPONSE_COMPLETE:
             # ASGI, "Response Body": further messages are ignored.
             return DONE
@@ -350,59 +372,68 @@ cdef class Exchange(TaskOwner):
             raise ClientDisconnected("the client has disconnected")
         if self.sink is None:
             raise ProtocolViolation("the application has ended")
-        if kind == "http.response.body":
-            if self.state != RESPONSE_HELD and self.state != RESPONSE_BODY:
-                raise unexpected(kind, self.state)
-            data = message.get("body", b"")
-            more = bool(message.get("more_body", False))
-            if PyBytes_CheckExact(data):
-                n = PyBytes_GET_SIZE(data)
-            else:
-                data, n = plain_buffer(data)
-            self.count_body(n, more)
-            self.sink.send_body(self, data, n, more)
-            if self.state == RESPONSE_HELD:
-                self.state = RESPONSE_BODY
-            if not more:
-                self.finish()
-        elif kind == "http.response.start":
+        if kind == MESSAGE_BODY:
+            self.send_body(message)
+        elif kind == MESSAGE_START:
             self.begin_response(message)
-        elif kind == "http.response.trailers":
+        elif kind == MESSAGE_TRAILERS:
             if self.state != RESPONSE_TRAILERS:
-                raise unexpected(kind, self.state)
+                raise unexpected(message, self.state)
             more = bool(message.get("more_trailers", False))
             self.sink.send_trailers(self, message.get("headers", ()), more)
             if not more:
                 self.finish()
-        elif kind == "http.response.early_hint":
+        elif kind == MESSAGE_HINT:
             # The text wants hints after start; the head is held, so both sides of it work.
             if self.state != RESPONSE_NONE and self.state != RESPONSE_HELD:
-                raise unexpected(kind, self.state)
+                raise unexpected(message, self.state)
             self.sink.send_hints(self, message["links"])
-        elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
-            return self.respond_file(kind, message)
+        elif kind == MESSAGE_UNKNOWN:
+            raise unexpected(message, self.state)
         else:
-            raise ProtocolViolation(f"unknown message type for an HTTP response: {kind!r}")
+            return self.respond_file(kind == MESSAGE_PATHSEND, message)
         if self.state != RESPONSE_COMPLETE and self.sink.blocked():
             return new_wait(self, DRAIN)
         return DONE
 
+    cdef int send_body(self, object message) except -1:
+        cdef object data = item(message, "body")
+        cdef object more_body = item(message, "more_body")
+        cdef bint more = more_body is not None and bool(more_body)
+        cdef Py_ssize_t n
+        if self.state != RESPONSE_HELD and self.state != RESPONSE_BODY:
+            raise unexpected(message, self.state)
+        if data is None:
+            data = b""
+        elif not PyBytes_CheckExact(data):
+            data = plain_bytes(data)
+        n = PyBytes_GET_SIZE(data)
+        self.count_body(n, more)
+        self.sink.send_body(self, data, n, more)
+        if self.state == RESPONSE_HELD:
+            self.state = RESPONSE_BODY
+        if not more:
+            self.finish()
+        return 0
+
     cdef int begin_response(self, object message) except -1:
-        cdef int status
+        cdef object value = message["status"]
+        cdef object headers = item(message, "headers")
+        cdef object trailers = item(message, "trailers")
+        cdef long status
+        cdef int overflow = 0
         if self.state != RESPONSE_NONE:
-            raise unexpected("http.response.start", self.state)
-        value = message["status"]
-        if not isinstance(value, int):
+            raise unexpected(message, self.state)
+        if not PyLong_Check(value):
             raise ProtocolViolation(f"the status must be an int, not {value!r}")
-        # Interim responses are the server's; above 599 no status is defined (RFC 9110 15).
-        if not 200 <= value <= 999:
+        # Interim responses are the server's own; above 999 it is no status (RFC 9110 15).
+        status = PyLong_AsLongAndOverflow(value, &overflow)
+        if overflow or not 200 <= status <= 999:
             raise ProtocolViolation(f"the status of a response must be 200 to 999, not {value}")
-        status = value
         self.bodiless = self.head_request or status == 204 or status == 304
-        self.trailers = bool(message.get("trailers", False))
-        headers = message.get("headers")
-        self.sink.hold_head(self, status, () if headers is None else headers)
-        self.status = status
+        self.trailers = trailers is not None and bool(trailers)
+        self.sink.hold_head(self, <int>status, () if headers is None else headers)
+        self.status = <int>status
         self.state = RESPONSE_HELD
         return 0
 
@@ -432,15 +463,14 @@ cdef class Exchange(TaskOwner):
         self.sink.response_complete(self)
         return 0
 
-    cdef object respond_file(self, str kind, object message):
+    cdef object respond_file(self, bint whole, object message):
         """The extensions "Path Send" and "Zero Copy Send"."""
         cdef int64_t offset = 0, count, size
         cdef bint more = False
         cdef object close = None
-        if self.state != RESPONSE_HELD and (self.state != RESPONSE_BODY
-                                            or kind == "http.response.pathsend"):
-            raise unexpected(kind, self.state)
-        if kind == "http.response.pathsend":
+        if self.state != RESPONSE_HELD and (whole or self.state != RESPONSE_BODY):
+            raise unexpected(message, self.state)
+        if whole:
             path = message["path"]
             if not isinstance(path, str) or not os.path.isabs(path):
                 raise ProtocolViolation(f"pathsend needs an absolute path, not {path!r}")
@@ -454,13 +484,13 @@ cdef class Exchange(TaskOwner):
         try:
             facts = os.fstat(fd)
             if not stat.S_ISREG(facts.st_mode):
-                raise ProtocolViolation(f"{kind} needs a regular file")
+                raise ProtocolViolation("only a regular file can be sent")
             size = facts.st_size
             begin = os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset
             asked = message.get("count") if close is None else None
             count = max(0, size - begin) if asked is None else asked
             if count < 0 or begin < 0 or begin + count > size:
-                raise ProtocolViolation(f"{kind} asks for more than the file holds")
+                raise ProtocolViolation("offset and count reach beyond the file")
             self.count_body(count, more)
             return self.sink.send_file(self, fd, offset, count, more, close)
         except BaseException:
@@ -516,28 +546,49 @@ cdef inline int wake(list futures) except -1:
     return 0
 
 
-cdef tuple plain_buffer(object data):
-    """A body that is not exactly bytes, as something with a length in bytes."""
-    if isinstance(data, bytes):
-        return bytes(data), len(data)
-    if isinstance(data, bytearray):
-        # The application may change it before the transport has sent it.
-        data = bytes(data)
-        return data, len(data)
-    if isinstance(data, memoryview):
-        data = bytes(data)
-        return data, len(data)
+cdef inline object item(object message, str key):
+    """message.get(key), quick for a dict."""
+    cdef PyObject *found
+    if PyDict_CheckExact(message):
+        found = PyDict_GetItemWithError(message, key)
+        return None if found == NULL else <object>found
+    return message.get(key)
+
+
+cdef MessageKind message_kind(object kind) except? MESSAGE_UNKNOWN:
+    cdef Py_ssize_t n = 0
+    cdef const char *text
+    if not PyUnicode_Check(kind):
+        return MESSAGE_UNKNOWN
+    text = PyUnicode_AsUTF8AndSize(kind, &n)
+    if n == 18 and memcmp(text, b"http.response.body", 18) == 0:
+        return MESSAGE_BODY
+    if n == 19 and memcmp(text, b"http.response.start", 19) == 0:
+        return MESSAGE_START
+    if n == 22 and memcmp(text, b"http.response.trailers", 22) == 0:
+        return MESSAGE_TRAILERS
+    if n == 22 and memcmp(text, b"http.response.pathsend", 22) == 0:
+        return MESSAGE_PATHSEND
+    if n == 24 and memcmp(text, b"http.response.early_hint", 24) == 0:
+        return MESSAGE_HINT
+    if n == 26 and memcmp(text, b"http.response.zerocopysend", 26) == 0:
+        return MESSAGE_ZEROCOPYSEND
+    return MESSAGE_UNKNOWN
+
+
+cdef bytes plain_bytes(object data):
+    """A body that is not exactly bytes. Copied: its owner may change it before it is sent."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
     raise ProtocolViolation(f"the body must be bytes, not {type(data).__name__}")
 
 
-cdef object unexpected(kind, ResponseState state):
-    expected = {RESPONSE_NONE: "'http.response.start'",
-                RESPONSE_HELD: "'http.response.body'",
-                RESPONSE_BODY: "'http.response.body'",
-                RESPONSE_TRAILERS: "'http.response.trailers'"}[state]
-    if kind is None or not isinstance(kind, str):
-        return ProtocolViolation(f"a message needs a type, expected {expected}")
-    return ProtocolViolation(f"expected {expected}, but got {kind!r}")
+cdef object unexpected(message, ResponseState state):
+    expected = {RESPONSE_NONE: "http.response.start",
+                RESPONSE_HELD: "http.response.body",
+                RESPONSE_BODY: "http.response.body",
+                RESPONSE_TRAILERS: "http.response.trailers"}[state]
+    return ProtocolViolation(f"expected {expected!r}, but got {message['type']!r}")
 
 
 def reraise(error):
@@ -565,3 +616,10 @@ def stems_from_disconnect(error):
 
 def printable(target):
     return "" if target is None else target.decode("ascii", "backslashreplace")
+
+
+# The method definitions behind `receive` and `send`: binding them by hand saves two
+# attribute look-ups a request.
+cdef object _methods = Exchange.__dict__
+cdef PyMethodDef *receive_method = (<PyMethodDescrObject *>_methods["receive"]).d_method
+cdef PyMethodDef *send_method = (<PyMethodDescrObject *>_methods["send"]).d_method

@@ -48,7 +48,10 @@ cdef class ScopeTemplate:
 
     cdef dict http(self, str method, str http_version, bytes raw_path, bint escaped,
                    bytes query_string, list headers):
-        """A fresh scope. `raw_path`: as on the wire; `escaped`: it holds percent-encoding."""
+        """A fresh scope. `raw_path`: as on the wire; `escaped`: it holds percent-encoding.
+
+        `http_version`: None stands for "1.1".
+        """
         cdef dict scope = PyDict_Copy(self.base)
         cdef str path = decode_path(raw_path, escaped)
         cdef str root = self.root_path
@@ -61,7 +64,7 @@ cdef class ScopeTemplate:
         PyDict_SetItem(scope, "raw_path", raw_path)
         PyDict_SetItem(scope, "query_string", query_string)
         PyDict_SetItem(scope, "headers", headers)
-        if http_version == "1.0":
+        if http_version is not None:
             # No interim responses and no chunked coding there, so no hints and no trailers.
             PyDict_SetItem(scope, "http_version", http_version)
             PyDict_SetItem(scope, "extensions", {"http.response.pathsend": {},

@@ -19,7 +19,7 @@ import itertools
 import sys
 from asyncio import base_futures, base_tasks
 from asyncio.tasks import _enter_task, _leave_task, _register_task, _unregister_task
-from types import CoroutineType, GenericAlias
+from types import GenericAlias
 
 
 cdef extern from "Python.h":
@@ -31,6 +31,7 @@ cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
     object PyContext_CopyCurrent()
+    bint PyCoro_CheckExact(object o)
     void Py_DECREF(PyObject *o)
 
 cdef bint EAGER_TASKS = sys.version_info >= (3, 12)
@@ -59,7 +60,7 @@ cdef object start_task(object coroutine, object loop, object context, TaskOwner 
     running; the caller checks with `task_running`.
     """
     cdef RequestTask light
-    if not isinstance(coroutine, CoroutineType) and not asyncio.iscoroutine(coroutine):
+    if not PyCoro_CheckExact(coroutine) and not asyncio.iscoroutine(coroutine):
         coroutine = _await(coroutine)
     if EAGER_TASKS:
         try:

@@ -22,7 +22,7 @@ from ..outlet cimport Outlet
 from ..sendfile import send_file
 from ..shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared)
 from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, Event,
-                      RequestParser, method_name)
+                      CONNECT, HEAD, RequestParser, method_name)
 from .writer cimport (status_line, write_chunk_head, write_decimal, write_fields, write_pairs)
 
 cdef enum:
@@ -176,7 +176,7 @@ cdef class Http1Channel(Sink):
         exchange.method = method
         exchange.target = whole
         exchange.minor = parser.head.minor
-        exchange.head_request = method == "HEAD"
+        exchange.head_request = method is HEAD
         exchange.gone = self.peer_done
         if shared.access is not None:
             exchange.started_us = monotonic_us()
@@ -190,12 +190,12 @@ cdef class Http1Channel(Sink):
                               and not parser.waiting()
                               and (parser.chunked or parser.length > 0))
         shared.exchange_begins()
-        if method == "CONNECT":
+        if method is CONNECT:
             raise ParseError(501, "CONNECT is not implemented")
         if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
             raise ParseError(503, "the server is at its limit of concurrent requests")
         self.scope = self.template.http(
-            method, "1.1" if parser.head.minor else "1.0", raw_path,
+            method, None if parser.head.minor else "1.0", raw_path,
             parser.target.path_escaped, query, parser.header_list())
         return 0
 

@@ -82,4 +82,7 @@ cdef class RequestParser:
     cdef int check_message(self) except -1
 
 
+# Methods the server itself looks at; `method_name` answers these very objects.
+cdef str GET, POST, HEAD, CONNECT
+
 cdef str method_name(const uint8_t *p, Py_ssize_t n)

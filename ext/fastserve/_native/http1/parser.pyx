@@ -441,20 +441,20 @@ def _tokens(value):
             if token]
 
 
-cdef dict _methods = {
-    name.encode(): name for name in ("GET", "POST", "PUT", "HEAD", "PATCH", "DELETE", "OPTIONS",
-                                     "TRACE", "CONNECT", "QUERY", "PROPFIND", "REPORT", "PURGE")
-}
+GET, POST, HEAD, CONNECT = "GET", "POST", "HEAD", "CONNECT"
+cdef dict _methods = {name.encode(): name for name in (
+    GET, POST, HEAD, CONNECT, "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "PROPFIND",
+    "REPORT", "PURGE")}
 
 
 cdef str method_name(const uint8_t *p, Py_ssize_t n):
-    """The method in upper case; the same object every time for a common one."""
-    if n == 3 and p[0] == b'G' and p[1] == b'E' and p[2] == b'T':
-        return "GET"
+    """The method in upper case; for a common one always the same object."""
+    cdef object name
+    cdef bytes raw
+    if n == 3 and memcmp(p, b"GET", 3) == 0:
+        return GET
     if n == 4 and memcmp(p, b"POST", 4) == 0:
-        return "POST"
-    cdef bytes raw = PyBytes_FromStringAndSize(<const char *>p, n)
+        return POST
+    raw = PyBytes_FromStringAndSize(<const char *>p, n).upper()
     name = _methods.get(raw)
-    if name is None:
-        name = PyUnicode_DecodeASCII(<const char *>p, n, NULL).upper()
-    return name
+    return name if name is not None else PyUnicode_DecodeASCII(raw, n, NULL)

@@ -145,10 +145,15 @@ cdef int write_pairs(WriteBuffer out, object headers) except -1:
 
 
 cdef int note_length(object value, ResponseFacts *facts) except -1:
-    cdef bytes digits = bytes(value).strip(b" \t")
-    if not digits.isdigit() or len(digits) > 18:
-        raise ProtocolViolation(f"malformed content-length: {value!r}")
-    cdef int64_t length = int(digits)
+    cdef const char *p = PyBytes_AS_STRING(value)
+    cdef Py_ssize_t i, n = PyBytes_GET_SIZE(value)
+    cdef int64_t length = 0
+    for i in range(n):
+        if not c'0' <= p[i] <= c'9' or n > 18:
+            raise ProtocolViolation(f"malformed content-length: {value!r}")
+        length = length * 10 + (p[i] - c'0')
+    if n == 0:
+        raise ProtocolViolation("empty content-length")
     if facts.content_length >= 0 and facts.content_length != length:
         raise ProtocolViolation("two different content-length headers")
     facts.content_length = length
