@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import stat
 import sys
@@ -16,7 +18,7 @@ import pytest
 
 from fastserve.config import Bind
 from fastserve.errors import BindError
-from fastserve.sockets import Listeners, describe, open_listeners
+from fastserve.sockets import Listeners, describe, explain, open_listeners
 
 
 @contextmanager
@@ -208,6 +210,21 @@ def test_a_descriptor_that_is_no_listening_socket_is_explained() -> None:
         pytest.raises(BindError, match="not a stream socket"),
     ):
         open_listeners(Bind(fd=datagram.fileno()))
+
+
+@pytest.mark.parametrize(
+    ("number", "place", "reason"),
+    [
+        (errno.EACCES, "127.0.0.1:80", "no permission; ports below 1024 often need privileges"),
+        (errno.EACCES, "unix:/root/s", "unix:/root/s: no permission$"),
+        (errno.EPERM, "unix:/root/s", "no permission$"),
+        (errno.EMFILE, "127.0.0.1:80", "Too many open files"),
+    ],
+)
+def test_other_refusals_are_explained(number: int, place: str, reason: str) -> None:
+    """Told apart here, since tests often run as root, to whom nothing is refused."""
+    error = explain(OSError(number, os.strerror(number)), place)
+    assert re.search(reason, error.message)
 
 
 def test_an_unnamed_unix_socket_can_be_described() -> None:

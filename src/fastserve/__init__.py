@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from fastserve.config import Config
@@ -12,12 +11,9 @@ from fastserve.errors import FastserveError
 if TYPE_CHECKING:
     from fastserve.server import Server
 
-__all__ = ["Config", "FastserveError", "Server", "__version__", "run"]
+    __version__: str
 
-try:
-    __version__ = version("fastserve")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
+__all__ = ["Config", "FastserveError", "Server", "__version__", "run"]
 
 
 def run(app: object, **options: Any) -> None:
@@ -45,9 +41,17 @@ def run(app: object, **options: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # The server needs the native modules; options, help and errors do not.
+    # The server needs the native modules; options, help and errors do not. What the
+    # version needs (importlib.metadata) takes longer to import than the rest.
     if name == "Server":
         from fastserve.server import Server
 
         return Server
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("fastserve")
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            return "0+unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
