@@ -31,6 +31,7 @@ cdef class RequestTask:
     cdef object cancel_message
     cdef object cancelled_error             # the CancelledError that ended the task
     cdef list callbacks                     # [(callable, context)]; None while there are none
+    cdef object source_traceback            # where a task made by hand was made, in debug mode
     cdef TaskOwner owner                    # None for a task made by hand, and once it has ended
     cdef object __weakref__
 

@@ -17,7 +17,7 @@ import contextvars
 import inspect
 import itertools
 import sys
-from asyncio import base_futures, base_tasks
+from asyncio import base_tasks, format_helpers
 from asyncio.tasks import _enter_task, _leave_task, _register_task, _unregister_task
 from types import GenericAlias
 
@@ -39,8 +39,6 @@ cdef bint EAGER_TASKS = sys.version_info >= (3, 12)
 _names = itertools.count(1)
 _Task = asyncio.Task
 _CancelledError = asyncio.CancelledError
-_Future = asyncio.Future
-_current_task = asyncio.current_task
 cdef tuple _STATE_NAMES = ("PENDING", "CANCELLED", "FINISHED")
 
 cdef int live_tasks = 0
@@ -104,8 +102,8 @@ cdef class _EndWatcher:
             self.owner.task_ended(task.exception())
 
 
+# No freelist: the collector runs __del__ once in a memory block's life.
 @cython.final
-@cython.freelist(64)
 cdef class RequestTask:
     """An asyncio task without a trip through the loop before its first step.
 
@@ -135,6 +133,8 @@ cdef class RequestTask:
         if name is None:
             self.get_name()
         self._context = PyContext_CopyCurrent() if context is None else context
+        if self._loop.get_debug():
+            self.source_traceback = format_helpers.extract_stack(sys._getframe())
         self.schedule(None)
         self.register()
 
@@ -142,8 +142,10 @@ cdef class RequestTask:
         if self._coro is None:
             return
         if self.state == TASK_PENDING and self._log_destroy_pending:
-            self._loop.call_exception_handler(
-                {"task": self, "message": "Task was destroyed but it is pending!"})
+            facts = {"task": self, "message": "Task was destroyed but it is pending!"}
+            if self.source_traceback is not None:
+                facts["source_traceback"] = self.source_traceback
+            self._loop.call_exception_handler(facts)
         elif self.log_traceback and self._exception is not None:
             self._loop.call_exception_handler(
                 {"message": "RequestTask exception was never retrieved",
@@ -164,7 +166,7 @@ cdef class RequestTask:
 
     @property
     def _source_traceback(self):
-        return None
+        return self.source_traceback
 
     @property
     def _num_cancels_requested(self):
