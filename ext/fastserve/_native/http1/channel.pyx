@@ -85,7 +85,9 @@ cdef class Http1Channel(Sink):
                     return 0
                 if self.scope is None and self.exchange.queued >= BODY_HIGH:
                     self.outlet.pause_reading()
-                    return 0
+                    if self.parser.waiting():
+                        return 0
+                    # All bytes are used; the end of the message may be due without another.
             event = self.parser.next()
             if event == EVENT_HEAD:
                 self.begin_request()
