@@ -13,9 +13,18 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
-from ctypes import Structure, byref, c_int, c_int32, c_int64, c_size_t
-from ctypes import c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    Structure,
+    byref,
+    c_int,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +222,7 @@ class Leaves:
                 at += used.value
                 total += used.value
                 if got == 1:
-                    assert 0 < length.value
+                    assert length.value > 0
                     data += rest[offset.value : offset.value + length.value]
                     continue
                 assert (offset.value, length.value) == (0, 0)
@@ -302,9 +311,9 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Leaves]:
 
 
 @pytest.fixture(params=sorted(BUILDS), scope="session")
-def leaves(request: pytest.FixtureRequest, libraries: dict[str, Leaves]) -> Iterator[Leaves]:
+def leaves(request: pytest.FixtureRequest, libraries: dict[str, Leaves]) -> Leaves:
     """One build of the leaves; a test that asks for it runs once on each."""
-    yield libraries[request.param]
+    return libraries[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ BAD = {
 def test_bad_bodies_are_refused_for_their_first_offence(leaves, body):
     assert decide(leaves, body)[1] == BAD[body]
     # The same as a second chunk: what came before has been handed out.
-    data, answer, used = decide(leaves, b"3\r\nabc\r\n" + body)
+    data, answer, _ = decide(leaves, b"3\r\nabc\r\n" + body)
     assert data.startswith(b"abc")
     assert answer == BAD[body]
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import h11
 import httptools
-from native.driver import LIMITS, join
-
 from fastserve._native.http1.parser import RequestParser
+from native.driver import LIMITS, join
 
 Answer = tuple[Any, ...]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from native.driver import error_of, events_of, feed, message_of
-
 from fastserve._native.http1.parser import RequestParser
+from native.driver import error_of, events_of, feed, message_of
 
 HOST = b"Host: x\r\n"
 
@@ -73,8 +72,16 @@ def test_a_repeated_section_gives_a_fresh_list_each_time():
     assert parser.feed(get(fields=b"A: b\r\nHost: x\r\n"))[0][1]["headers"][0] == (b"a", b"b")
 
 
-@pytest.mark.parametrize("fields", [b"", b"Connection: close\r\n", b"Transfer-Encoding: chunked\r\n",
-                                    b"Expect: 100-continue\r\n", b"Content-Length: 0\r\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"",
+        b"Connection: close\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Expect: 100-continue\r\n",
+        b"Content-Length: 0\r\n",
+    ],
+)
 def test_no_fact_of_one_request_leaks_into_the_next(fields):
     request = get(fields=HOST + fields) + (b"0\r\n\r\n" if b"chunked" in fields else b"")
     plain = feed([get()])
@@ -108,8 +115,12 @@ def test_persistence(version, fields, keep_alive):
 
 @pytest.mark.parametrize(
     ("version", "value", "expected"),
-    [(b"1.1", b"100-continue", True), (b"1.1", b"100-Continue", True), (b"1.0", b"100-continue", False)],
-)  # fmt: skip
+    [
+        (b"1.1", b"100-continue", True),
+        (b"1.1", b"100-Continue", True),
+        (b"1.0", b"100-continue", False),
+    ],
+)
 def test_expect_continue(version, value, expected):
     head, _, _ = message_of(get(fields=HOST + b"Expect: " + value + b"\r\n", version=version))
     assert head["expect_continue"] is expected

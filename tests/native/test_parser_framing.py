@@ -39,8 +39,8 @@ def test_good_lengths(value):
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"+5", b"-5", b"-0", b"0x5", b"5a", b"5 5", b"5,5", b"5, 5", b"5;", b"5.0", b"1e2", b"1_0",
-     b"\xb2", b"\xd9\xa5", b'"5"', b",5", b"5,"],
+    [b"", b"+5", b"-5", b"-0", b"0x5", b"5a", b"5 5", b"5,5", b"5, 5", b"5;", b"5.0", b"1e2",
+     b"1_0", b"\xb2", b"\xd9\xa5", b'"5"', b",5", b"5,"],
 )  # fmt: skip
 def test_malformed_lengths(value):
     assert error_of(post(b"Content-Length: " + value + b"\r\n"))[0] == 400
@@ -65,7 +65,8 @@ def test_repeated_length(second):
         (b"A\r\n0123456789\r\n1\r\n!\r\n000\r\n\r\n", b"0123456789!", []),
         (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n", []),
         (b'1;a;b=c ; d="e;\\""\r\nx\r\n0;f\r\n\r\n', b"x", []),
-        (b"1\r\nx\r\n0\r\nA: b\r\nC:\r\nA: d\r\n\r\n", b"x", [(b"a", b"b"), (b"c", b""), (b"a", b"d")]),
+        (b"1\r\nx\r\n0\r\nA: b\r\nC:\r\nA: d\r\n\r\n", b"x",
+         [(b"a", b"b"), (b"c", b""), (b"a", b"d")]),
     ],
 )  # fmt: skip
 def test_chunked_bodies(body, data, trailers):
