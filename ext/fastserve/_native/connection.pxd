@@ -11,6 +11,13 @@ cdef class Service(Shared):
     cdef list idle_waiters          # futures of wait_idle()
 
 
+# Memory for one read of body: a bytes object that nobody else knows yet.
+cdef class Lease:
+    cdef bytes block
+
+    cdef bytes take(self, Py_ssize_t n)
+
+
 cdef class Connection(Outlet):
     cdef Service service
     cdef object transport           # None before connection_made and after connection_lost
@@ -23,6 +30,10 @@ cdef class Connection(Outlet):
     cdef int waiting_for            # the queue read_link is in
     cdef bint closing               # close() or abort() was called
     cdef bint reading_paused
+    cdef object body_reader         # the transport's protocol during a large upload, or None
     cdef Py_ssize_t unwritten       # the transport's backlog when write_link was queued
+    cdef Lease lease(self)
+    cdef int body_received(self, bytes data) except -1
+    cdef int choose_reader(self) except -1
     cdef int fail(self, object error) except -1
     cdef object __weakref__

@@ -6,7 +6,11 @@ losing what was written. What the bytes mean is the channel's affair.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport (PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
+                            _PyBytes_Resize)
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.string cimport memmove
 
 import asyncio
@@ -20,6 +24,13 @@ from .deadlines cimport Link, monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .outlet cimport Outlet
 from .shared cimport WAIT_BODY, WAIT_HEAD, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE, Shared
+
+cdef extern from "Python.h":
+    void Py_DECREF(PyObject *o)
+
+# Bytes of one read during an upload: larger blocks would be mapped and unmapped each time.
+cdef enum:
+    READ_SIZE = 65536
 
 cdef int live_connections = 0
 
@@ -110,6 +121,68 @@ cdef class Service(Shared):
 
 
 @cython.final
+cdef class Lease:
+    """A bytes object under construction: the socket is read straight into it."""
+
+    def __init__(self, Py_ssize_t size):
+        self.block = PyBytes_FromStringAndSize(NULL, size)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, PyBytes_AS_STRING(self.block),
+                          PyBytes_GET_SIZE(self.block), 0, flags)
+
+    cdef bytes take(self, Py_ssize_t n):
+        """The first n bytes, which have been read. The lease is over.
+
+        uvloop releases its view only after `buffer_updated`, but reads and writes
+        nothing through it any more, so the block may shrink meanwhile.
+        """
+        cdef PyObject *block
+        cdef bytes data
+        if n == PyBytes_GET_SIZE(self.block):
+            data = self.block
+            self.block = None
+            return data
+        block = <PyObject *>self.block
+        Py_INCREF(self.block)
+        self.block = None
+        # Nobody else holds it, so it is resized in place.
+        _PyBytes_Resize(&block, n)
+        data = <bytes>block
+        Py_DECREF(block)
+        return data
+
+
+class BodyReader(asyncio.BufferedProtocol):
+    """Stands in for a `Connection` as the transport's protocol during a large upload.
+
+    Reads at most what is left of the body, straight into the bytes the application
+    gets; docs/design/http1-server.md has the measurement.
+    """
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.lease = None
+        self.eof_received = connection.eof_received
+        self.pause_writing = connection.pause_writing
+        self.resume_writing = connection.resume_writing
+
+    def get_buffer(self, sizehint):
+        self.lease = (<Connection>self.connection).lease()
+        return self.lease
+
+    def buffer_updated(self, nbytes):
+        lease = self.lease
+        self.lease = None
+        (<Connection>self.connection).body_received((<Lease>lease).take(nbytes))
+
+    def connection_lost(self, error):
+        connection = self.connection
+        del self.connection, self.eof_received, self.pause_writing, self.resume_writing
+        connection.connection_lost(error)
+
+
+@cython.final
 cdef class Connection(Outlet):
     """An asyncio.Protocol. Made by `Service.make_protocol`."""
 
@@ -152,6 +225,41 @@ cdef class Connection(Outlet):
         finally:
             self.corked = False
         self.flush()
+        if self.channel is not None and self.channel.in_message:
+            self.choose_reader()
+
+    cdef Lease lease(self):
+        cdef Py_ssize_t room = 0 if self.channel is None else self.channel.body_room()
+        return Lease(room if 0 < room < READ_SIZE else READ_SIZE)
+
+    cdef int body_received(self, bytes data) except -1:
+        """From `BodyReader`."""
+        if self.closing:
+            return 0
+        self.corked = True
+        try:
+            self.channel.body_received(data)
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self.corked = False
+        self.flush()
+        return self.choose_reader()
+
+    cdef int choose_reader(self) except -1:
+        """Have a large rest of a body read past the parser, everything else through it."""
+        cdef Py_ssize_t room
+        if self.closing or self.channel is None:
+            return 0
+        room = self.channel.body_room()
+        if self.body_reader is None:
+            if room >= READ_SIZE:
+                self.body_reader = BodyReader(self)
+                self.transport.set_protocol(self.body_reader)
+        elif room == 0:
+            self.body_reader = None
+            self.transport.set_protocol(self)
+        return 0
 
     def eof_received(self):
         """True keeps the transport open, so that a half-closed client gets its answer."""
@@ -178,6 +286,7 @@ cdef class Connection(Outlet):
             channel.connection_lost()
         self.channel = None
         self.transport = None
+        self.body_reader = None
         self.service.open.discard(self)
         self.service.became_idle()
 

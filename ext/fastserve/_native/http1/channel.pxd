@@ -31,6 +31,8 @@ cdef class Http1Channel(Sink):
 
     cdef int data_received(self, bytes data) except -1
     cdef int process(self) except -1
+    cdef Py_ssize_t body_room(self)
+    cdef int body_received(self, bytes data) except -1
     cdef int eof_received(self) except -1
     cdef int connection_lost(self) except -1
     cdef int writable(self) except -1

@@ -21,7 +21,8 @@ from ..leaves cimport FS_TARGET_ABSOLUTE
 from ..outlet cimport Outlet
 from ..sendfile import send_file
 from ..shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared)
-from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, Event,
+from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, STATE_LENGTH,
+                      Event,
                       CONNECT, HEAD, RequestParser, method_name)
 from .writer cimport (status_line, write_chunk_head, write_decimal, write_fields, write_pairs)
 
@@ -54,6 +55,23 @@ cdef class Http1Channel(Sink):
         if self.exchange is not None and not self.in_message and self.parser.waiting():
             self.outlet.pause_reading()
         return 0
+
+    cdef Py_ssize_t body_room(self):
+        """How many bytes of body, and nothing but body, may be read past the parser."""
+        if (self.in_message and not self.closed and self.exchange is not None
+                and self.parser.state == STATE_LENGTH and not self.parser.waiting()):
+            return <Py_ssize_t>self.parser.left
+        return 0
+
+    cdef int body_received(self, bytes data) except -1:
+        """A run of body that was read past the parser."""
+        if PyBytes_GET_SIZE(data) > self.body_room():
+            # The exchange ended between the choice and the read.
+            return self.data_received(data)
+        self.parser.take_length(PyBytes_GET_SIZE(data))
+        self.continue_owed = False
+        self.exchange.feed(data)
+        return self.process()
 
     cdef int process(self) except -1:
         """Take what can be taken just now. No application may be on the stack."""

@@ -67,6 +67,7 @@ cdef class RequestParser:
     cdef Event next(self) except? EVENT_MORE
     cdef int stash(self) except -1
     cdef bint waiting(self) noexcept
+    cdef int take_length(self, Py_ssize_t n) except -1
     cdef bint keep_alive(self) noexcept
     cdef object body_bytes(self)
     cdef list header_list(self)

@@ -127,6 +127,11 @@ cdef class RequestParser:
         """Whether there are bytes that no event has used yet."""
         return self.pos < self.n
 
+    cdef int take_length(self, Py_ssize_t n) except -1:
+        """Count n bytes of body, at most `left`, that somebody else has read (STATE_LENGTH)."""
+        self.left -= n
+        return 0
+
     cdef int forget(self) except -1:
         """Give back what only speeds up the next request; for a connection that idles."""
         self.headers.forget()
