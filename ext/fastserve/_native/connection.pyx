@@ -19,7 +19,7 @@ import socket
 from .asgi.exchange cimport Exchange, live_exchanges
 from .asgi.scope cimport ScopeTemplate
 from .asgi.task cimport live_tasks
-from .buffer cimport WriteBuffer
+from .buffer cimport WriteBuffer, give_back
 from .deadlines cimport Link, monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .outlet cimport Outlet
@@ -127,6 +127,10 @@ cdef class Lease:
     def __init__(self, Py_ssize_t size):
         self.block = PyBytes_FromStringAndSize(NULL, size)
 
+    def __len__(self):
+        """asyncio refuses a buffer without one, or an empty one."""
+        return PyBytes_GET_SIZE(self.block)
+
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, PyBytes_AS_STRING(self.block),
                           PyBytes_GET_SIZE(self.block), 0, flags)
@@ -205,6 +209,7 @@ cdef class Connection(Outlet):
         peer = transport.get_extra_info("peername")
         here = transport.get_extra_info("sockname")
         self.transport = transport
+        self.write_warns = type(transport).__module__.startswith("asyncio.")
         self.client = address(peer)
         server = address(here)
         if server is None and isinstance(here, (str, bytes)) and here:
@@ -311,22 +316,25 @@ cdef class Connection(Outlet):
         if self.held < 0:
             n = out.used
             self.out = None
-            if n and self.transport is not None:
-                self.transport.write(PyBytes_FromStringAndSize(out.data, n))
+            if n:
+                self.hand_over(PyBytes_FromStringAndSize(out.data, n))
         elif self.held > 0:
             n = self.held
             data = PyBytes_FromStringAndSize(out.data, n)
             out.used -= n
             memmove(out.data, out.data + n, <size_t>out.used)
             self.held = 0
-            if self.transport is not None:
-                self.transport.write(data)
+            self.hand_over(data)
+        return 0
+
+    cdef int hand_over(self, object data) except -1:
+        if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
+            self.transport.write(data)
         return 0
 
     cdef int write_object(self, object data) except -1:
         self.flush()
-        if self.transport is not None:
-            self.transport.write(data)
+        self.hand_over(data)
         return 0
 
     cdef int pause_reading(self) except -1:
@@ -387,7 +395,11 @@ cdef class Connection(Outlet):
             self.wait_for(WAIT_LINGER)
             self.closing = True
             if not self.transport.is_closing():
-                self.transport.write_eof()
+                try:
+                    self.transport.write_eof()
+                except OSError:
+                    # The peer's reset came first; asyncio lets shutdown(2) say so.
+                    self.transport.abort()
             return 0
         self.flush()
         self.closing = True

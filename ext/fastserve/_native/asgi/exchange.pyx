@@ -522,10 +522,11 @@ cdef class Exchange(TaskOwner):
         """Log what the application raised, unless it only follows from the client leaving."""
         if isinstance(error, _CancelledError) and self.cancelled:
             return 0
-        if stems_from_disconnect(error) or (
-                self.state != RESPONSE_COMPLETE
-                and (self.lost or (self.gone and isinstance(error, _CancelledError)))):
-            # ASGI, "Disconnected Client": the server should not log it as an error.
+        if (stems_from_disconnect(error) or (self.gone and not self.body_complete)
+                or (self.state != RESPONSE_COMPLETE
+                    and (self.lost or (self.gone and isinstance(error, _CancelledError))))):
+            # ASGI, "Disconnected Client": the server should not log it as an error. Nor what
+            # an application makes of half a request body, though it may have answered 500.
             self.logger.debug("client disconnected during %s %s", self.method,
                               printable(self.target), exc_info=error)
         else:
