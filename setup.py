@@ -63,7 +63,7 @@ def extension(name: str, leaves: list[str]) -> Extension:
         [f"ext/fastserve/_native/{name.replace('.', '/')}.pyx"]
         + [f"ext/c/{leaf}.c" for leaf in leaves],
         include_dirs=["ext/c"],
-        depends=[f"ext/c/{leaf}.h" for leaf in leaves],
+        depends=["ext/c/fs_block.h"] + [f"ext/c/{leaf}.h" for leaf in leaves],
         extra_compile_args=FLAGS,
         extra_link_args=LINK,
     )

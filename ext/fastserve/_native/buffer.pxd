@@ -36,6 +36,10 @@ cdef class WriteBuffer:
         self.used += n
 
 
+cdef WriteBuffer new_buffer()
+cdef int give_back(WriteBuffer buffer) except -1
+
+
 cdef class ReadBuffer:
     cdef char *data                 # heap block or NULL while nothing waits
     cdef Py_ssize_t begin           # unread bytes are data[begin:end]

@@ -13,8 +13,28 @@ from libc.string cimport memcpy, memmove
 cdef Py_ssize_t LARGEST = <Py_ssize_t>1 << 40
 
 
+cdef WriteBuffer spare = None
+
+
+cdef WriteBuffer new_buffer():
+    """An empty buffer. Mostly the one that was given back last: its memory is warm."""
+    global spare
+    cdef WriteBuffer buffer = spare
+    if buffer is None:
+        return WriteBuffer.__new__(WriteBuffer)
+    spare = None
+    return buffer
+
+
+cdef int give_back(WriteBuffer buffer) except -1:
+    """The caller has no more use for `buffer` and keeps no reference."""
+    global spare
+    buffer.release()
+    spare = buffer
+    return 0
+
+
 @cython.final
-@cython.freelist(64)
 cdef class WriteBuffer:
 
     def __cinit__(self):

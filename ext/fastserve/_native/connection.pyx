@@ -314,10 +314,11 @@ cdef class Connection(Outlet):
         if out is None:
             return 0
         if self.held < 0:
-            n = out.used
             self.out = None
-            if n:
-                self.hand_over(PyBytes_FromStringAndSize(out.data, n))
+            data = PyBytes_FromStringAndSize(out.data, out.used)
+            give_back(out)
+            if PyBytes_GET_SIZE(data):
+                self.hand_over(data)
         elif self.held > 0:
             n = self.held
             data = PyBytes_FromStringAndSize(out.data, n)

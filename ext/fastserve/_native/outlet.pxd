@@ -1,6 +1,6 @@
 """What a channel may ask of the connection that carries it."""
 
-from .buffer cimport WriteBuffer
+from .buffer cimport WriteBuffer, new_buffer
 from .deadlines cimport Expirable
 
 cdef enum:
@@ -28,7 +28,7 @@ cdef class Outlet(Expirable):
 
     cdef inline WriteBuffer buffer(self):
         if self.out is None:
-            self.out = WriteBuffer.__new__(WriteBuffer)
+            self.out = new_buffer()
         return self.out
 
     # Output is worth a write of its own, or nothing else will flush it.

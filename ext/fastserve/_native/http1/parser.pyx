@@ -184,12 +184,6 @@ cdef class RequestParser:
             used = fs_http1_fields(p, n, used, &self.limits.head, &self.resume, scratch, &count)
             if used == FS_MORE:
                 return EVENT_MORE
-            if used >= 0 and self.resume.line_off != 0:
-                # Lines that came with earlier reads are known to be good, but their
-                # offsets are gone: once more from the start.
-                memset(&self.resume, 0, sizeof(self.resume))
-                used = fs_http1_fields(p, n, self.head.fields_off, &self.limits.head, &self.resume,
-                                       scratch, &count)
             if used < 0:
                 return refuse(used)
             self.headers.load(p, self.head.fields_off, <uint32_t>used, scratch, count)
@@ -270,9 +264,6 @@ cdef class RequestParser:
                                             &count)
         if used == FS_MORE:
             return EVENT_MORE
-        if used >= 0 and self.resume.line_off != 0:
-            memset(&self.resume, 0, sizeof(self.resume))
-            used = fs_http1_fields(p, n, 0, &self.limits.trailers, &self.resume, scratch, &count)
         if used < 0:
             return refuse(used)
         memset(&self.resume, 0, sizeof(self.resume))
