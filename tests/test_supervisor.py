@@ -223,6 +223,21 @@ def test_a_worker_that_has_had_its_requests_is_replaced(directory: Path) -> None
         assert command.stop() == 0
 
 
+def test_a_leaving_worker_finishes_while_its_successor_serves(directory: Path) -> None:
+    with workers(directory, "--limit-max-requests", "4") as command:
+        before = pids(command.url, 2)
+        hanging = ask(command.url, "/hang")
+        command.out.wait_for("hanging")
+        end = time.monotonic() + PATIENCE
+        while before & pids(command.url, 2):  # until both have had their requests
+            assert time.monotonic() < end
+        assert command.err.text.count(" is leaving") >= 2
+        hanging.close()
+        command.err.wait_for(" has ended", count=2)
+        assert command.stop() == 0
+        assert " died " not in command.err.text
+
+
 def test_a_worker_that_cannot_start_again_is_retried_while_others_serve(directory: Path) -> None:
     with workers(directory) as command:
         before = pids(command.url, 2)

@@ -8,21 +8,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from support.process import PATIENCE, clean_environment
 
 from fastserve import Config
 from fastserve.worker import Order, Report, longest_stop
 
 
-@pytest.mark.parametrize("report", [Report(True), Report(False, "no", "Traceback\n")])
-def test_a_report_survives_the_pipe(report: Report) -> None:
-    assert Report.decode(report.encode()) == report
+def test_reports_survive_the_pipe_however_it_is_cut() -> None:
+    reports = [Report("ready"), Report("failed", "no", "Traceback\n  x\n"), Report("leaving")]
+    data, taken = bytearray(), []
+    for byte in b"".join(each.encode() for each in reports):
+        data.append(byte)
+        taken += Report.take(data)
+    assert taken == reports
+    assert data == b""
 
 
-@pytest.mark.parametrize("data", [b"", b'{"ready": tr'])
-def test_half_a_report_is_none(data: bytes) -> None:
-    assert Report.decode(data) is None
+def test_half_a_report_stays() -> None:
+    data = bytearray(Report("ready").encode()[:-3])
+    assert Report.take(data) == []
+    assert data
 
 
 def test_the_longest_stop_is_the_sum_of_the_phases() -> None:
@@ -49,10 +54,9 @@ def test_a_worker_reports_a_failure_and_says_nothing_itself(tmp_path: Path) -> N
     with open(order_write, "wb") as file:
         pickle.dump(Order(Config("fs_not_there:app"), list(sys.path), ["x"]), file)
     with open(report_read, "rb") as file:
-        report = Report.decode(file.read())
+        reports = Report.take(bytearray(file.read()))
     _, err = process.communicate(timeout=PATIENCE)
     os.close(life_write)
-    assert report is not None
-    assert not report.ready
-    assert "there is no module 'fs_not_there'" in report.message
+    assert [each.state for each in reports] == ["failed"]
+    assert "there is no module 'fs_not_there'" in reports[0].message
     assert (process.returncode, err) == (3, b"")

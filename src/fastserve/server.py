@@ -40,14 +40,19 @@ class Server:
     """A server for `config`, to be served once.
 
     `on_started`, if given, is called in the loop when the server listens, in place of
-    the start-up message.
+    the start-up message; `on_leaving` before it stops because of `limit_max_requests`.
     """
 
     def __init__(
-        self, config: Config, *, on_started: Callable[[Server], None] | None = None
+        self,
+        config: Config,
+        *,
+        on_started: Callable[[Server], None] | None = None,
+        on_leaving: Callable[[Server], None] | None = None,
     ) -> None:
         self.config = config
         self._on_started = on_started
+        self._on_leaving = on_leaving
         self._log = logging.getLogger("fastserve.error")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
@@ -214,6 +219,8 @@ class Server:
 
     def _max_requests(self) -> None:
         self._log.info("the limit of requests is reached (--limit-max-requests): stopping")
+        if self._on_leaving is not None:
+            self._on_leaving(self)
         self.stop()
 
     # -- stopping ----------------------------------------------------------------------

@@ -4,7 +4,9 @@ It binds the sockets and keeps them open, starts a process for every slot, start
 when one dies, and stops all together. Workers are fresh interpreters that import the
 application themselves. A worker reports once, over a pipe, that it listens or why not.
 
-A slot: EMPTY -spawn-> STARTING -report-> READY -exit-> EMPTY (until `due`, then spawn).
+A slot: EMPTY -spawn-> STARTING -ready-> READY -exit-> EMPTY (until `due`, then spawn).
+A worker that stops by itself says so first (`leaving`); its slot is EMPTY from then on,
+so that what it still has to finish keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class _Slot:
     sockets: list[socket.socket]
     process: subprocess.Popen[bytes] | None = None
     report_fd: int | None = None
-    report: bytearray = field(default_factory=bytearray)
+    said: bytearray = field(default_factory=bytearray)
+    failure: Report | None = None
     ready_at: float | None = None
     failures: int = 0  # in a row
     due: float | None = 0.0  # when a process is to be started; None: one is there
@@ -52,6 +55,14 @@ class _Slot:
     @property
     def pid(self) -> int:
         return self.process.pid if self.process else 0
+
+
+@dataclass
+class _Leaving:
+    """A worker that stops by itself, when another is in its slot already."""
+
+    process: subprocess.Popen[bytes]
+    kill_at: float | None
 
 
 class Supervisor:
@@ -64,6 +75,7 @@ class Supervisor:
             raise ConfigError("several workers can only be run from the main thread")
         self._config = config
         self._slots: list[_Slot] = []
+        self._leaving: list[_Leaving] = []
         self._signals: list[int] = []
         self._served = False  # all workers have been ready at some time
         self._failure: FastserveError | None = None
@@ -80,10 +92,11 @@ class Supervisor:
         self._life_read, self._life_write = os.pipe()
         with selectors.DefaultSelector() as self._selector, self._handle_signals():
             try:
-                while not (self._stopping and all(slot.process is None for slot in self._slots)):
+                while not (self._stopping and not self._processes()):
                     self._spawn_due()
                     self._wait()
                     self._obey_signals()
+                    self._kill_stuck()
                     self._reap()
             finally:
                 self._end()
@@ -96,6 +109,7 @@ class Supervisor:
     def _wait(self) -> None:
         """Wait for a signal, a report, or the next thing that is due."""
         dues = [slot.due for slot in self._slots if slot.due is not None and not self._stopping]
+        dues += [each.kill_at for each in self._leaving if each.kill_at is not None]
         dues += [self._kill_at] if self._kill_at is not None else []
         timeout = max(0.0, min(dues) - time.monotonic()) if dues else None
         for key, _ in self._selector.select(timeout):
@@ -116,18 +130,40 @@ class Supervisor:
             else:
                 _log.info("stopping (%s)", signal.Signals(number).name)
                 self._stop()
-        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+
+    def _kill_stuck(self) -> None:
+        now = time.monotonic()
+        stuck = []
+        if self._kill_at is not None and now >= self._kill_at:
             self._kill_at = None
-            for slot in self._slots:
-                if slot.process is not None:
-                    _log.error("worker %d (pid %d) does not stop: killed", slot.number, slot.pid)
-                    slot.process.kill()
+            stuck = self._processes()
+        for each in self._leaving:
+            if each.kill_at is not None and now >= each.kill_at:
+                each.kill_at = None
+                stuck.append(each.process)
+        for process in stuck:
+            _log.error("the worker with pid %d does not stop: killed", process.pid)
+            process.kill()
+
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
+        """All that have not been found dead."""
+        serving = [slot.process for slot in self._slots if slot.process is not None]
+        return serving + [each.process for each in self._leaving]
 
     def _reap(self) -> None:
+        for each in list(self._leaving):
+            if each.process.poll() is not None:
+                self._leaving.remove(each)
+                _log.info("the worker with pid %d has ended", each.process.pid)
+                self._note_end(each.process.returncode)
         for slot in self._slots:
             if slot.process is not None and slot.process.poll() is not None:
+                code = slot.process.returncode
                 self._read_report(slot)
-                self._gone(slot, slot.process.returncode)
+                # A child of the worker's may still hold the pipe: the worker has said all.
+                self._close_report(slot)
+                if slot.process is not None:  # and not leaving
+                    self._gone(slot, code)
 
     # -- starting ----------------------------------------------------------------------
 
@@ -154,8 +190,8 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(order_read)
             os.close(report_write)
-        slot.report.clear()
-        slot.ready_at = slot.due = None
+        slot.said.clear()
+        slot.failure = slot.ready_at = slot.due = None
         os.set_blocking(slot.report_fd, False)
         self._selector.register(slot.report_fd, selectors.EVENT_READ, slot)
         order = Order(self._config, list(sys.path), list(sys.argv))
@@ -163,23 +199,44 @@ class Supervisor:
             pickle.dump(order, file)
 
     def _read_report(self, slot: _Slot) -> None:
-        """Read what the worker has reported; at the pipe's end, act on it."""
+        """Read what the worker has reported so far and act on it."""
         if slot.report_fd is None:
             return
+        ended = False
         try:
             while data := os.read(slot.report_fd, 65536):
-                slot.report += data
+                slot.said += data
+            ended = True
         except BlockingIOError:
-            if slot.process is None or slot.process.poll() is None:
-                return
-            # The worker is dead, but a child of its own holds the pipe: that was all.
-        self._selector.unregister(slot.report_fd)
-        os.close(slot.report_fd)
-        slot.report_fd = None
-        report = Report.decode(bytes(slot.report))
-        if report is not None and report.ready:
-            slot.ready_at = time.monotonic()
-            self._became_ready(slot)
+            pass
+        for report in Report.take(slot.said):
+            if report.state == "ready":
+                slot.ready_at = time.monotonic()
+                self._became_ready(slot)
+            elif report.state == "leaving":
+                self._leave(slot)
+            else:
+                slot.failure = report
+        if ended:
+            self._close_report(slot)
+
+    def _close_report(self, slot: _Slot) -> None:
+        if slot.report_fd is not None:
+            self._selector.unregister(slot.report_fd)
+            os.close(slot.report_fd)
+            slot.report_fd = None
+
+    def _leave(self, slot: _Slot) -> None:
+        """The slot's worker stops by itself: its place is free."""
+        if slot.process is None or self._stopping:
+            return
+        _log.info("worker %d (pid %d) is leaving; starting another", slot.number, slot.pid)
+        seconds = longest_stop(self._config)
+        kill_at = time.monotonic() + seconds if seconds is not None else None
+        self._leaving.append(_Leaving(slot.process, kill_at))
+        self._close_report(slot)
+        slot.process = slot.ready_at = None
+        slot.failures, slot.due = 0, time.monotonic()
 
     def _became_ready(self, slot: _Slot) -> None:
         if self._served:
@@ -202,8 +259,7 @@ class Supervisor:
         pid, ready_at = slot.pid, slot.ready_at
         slot.process = slot.ready_at = None
         if self._stopping:
-            if code and not (ready_at is None and code == -signal.SIGTERM):
-                self._status = self._status or 1
+            self._note_end(code)
             return
         now = time.monotonic()
         if ready_at is None:
@@ -222,10 +278,10 @@ class Supervisor:
         slot.due = now + (wait if slot.failures > 1 or ready_at is None else 0.0)
 
     def _failed_start(self, slot: _Slot, code: int) -> None:
-        report = Report.decode(bytes(slot.report))
+        told = slot.failure
         failure = FastserveError(
-            report.message if report else f"a worker died during start-up ({_told(code)})",
-            details=report.details if report else None,
+            told.message if told else f"a worker died during start-up ({_told(code)})",
+            details=told.details if told else None,
         )
         others = any(each.process is not None for each in self._slots)
         if self._served and others:
@@ -246,18 +302,24 @@ class Supervisor:
         self._terminate()
 
     def _terminate(self) -> None:
-        for slot in self._slots:
-            if slot.process is not None:
-                slot.process.terminate()
+        for process in self._processes():
+            process.terminate()
+
+    def _note_end(self, code: int) -> None:
+        """A worker that did not end well shows in the exit status, if it ends with us.
+
+        SIGTERM has its default effect before a worker serves and after it has shut down.
+        """
+        if self._stopping and code not in (0, -signal.SIGTERM):
+            self._status = 1
 
     def _end(self) -> None:
         """Leave nothing behind, whatever has happened."""
+        for process in self._processes():
+            process.kill()
+            process.wait()
         for slot in self._slots:
-            if slot.process is not None:
-                slot.process.kill()
-                slot.process.wait()
-            if slot.report_fd is not None:
-                os.close(slot.report_fd)
+            self._close_report(slot)
         self._listeners.close()
         os.close(self._life_read)
         os.close(self._life_write)

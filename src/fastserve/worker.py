@@ -7,6 +7,7 @@ supervisor's life (read: its end is the supervisor's) and of each listening sock
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pickle
@@ -36,22 +37,24 @@ class Order:
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker says once: that it listens, or why it does not."""
+    """What a worker says: `ready` when it listens, `failed` with the reason when it cannot
+    start, `leaving` when it stops by itself and another should take its place now.
+    """
 
-    ready: bool
+    state: str
     message: str = ""
     details: str | None = None
 
     def encode(self) -> bytes:
-        return json.dumps(vars(self)).encode()
+        """One line."""
+        return json.dumps(vars(self)).encode() + b"\n"
 
     @staticmethod
-    def decode(data: bytes) -> Report | None:
-        """The report in `data`; None if the worker died before it had written it all."""
-        try:
-            return Report(**json.loads(data))
-        except ValueError:
-            return None
+    def take(data: bytearray) -> list[Report]:
+        """Remove whole reports from the front of `data`."""
+        *lines, rest = bytes(data).split(b"\n")
+        data[:] = rest
+        return [Report(**json.loads(line)) for line in lines]
 
 
 def longest_stop(config: Config) -> float | None:
@@ -79,7 +82,7 @@ def main() -> int:
     try:
         _serve(order.config, sockets, report_fd, life_fd)
     except FastserveError as error:
-        _send(report_fd, Report(False, error.message, error.details))
+        _send(report_fd, Report("failed", error.message, error.details))
         return error.status
     return 0
 
@@ -88,7 +91,11 @@ def _serve(config: Config, sockets: list[socket.socket], report_fd: int, life_fd
     from fastserve.loops import loop_factory
     from fastserve.server import Server
 
-    server = Server(config, on_started=lambda _: _send(report_fd, Report(True)))
+    server = Server(
+        config,
+        on_started=lambda _: _send(report_fd, Report("ready")),
+        on_leaving=lambda _: _send(report_fd, Report("leaving")),
+    )
     threading.Thread(
         target=_watch, args=(life_fd, server.stop, longest_stop(config)), daemon=True
     ).start()
@@ -97,12 +104,9 @@ def _serve(config: Config, sockets: list[socket.socket], report_fd: int, life_fd
 
 
 def _send(report_fd: int, report: Report) -> None:
-    """Write the report; its reader may be gone, and a second report has none."""
-    try:
-        with open(report_fd, "wb") as file:
-            file.write(report.encode())
-    except OSError:
-        pass
+    """Write the report; its reader may be gone."""
+    with contextlib.suppress(OSError), open(report_fd, "wb", closefd=False) as file:
+        file.write(report.encode())
 
 
 def _watch(life_fd: int, stop: object, seconds: float | None) -> None:
