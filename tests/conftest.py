@@ -48,9 +48,7 @@ def lingering_threads(before: set[threading.Thread]) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(
-    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
-) -> Iterator[None]:
+def no_leaks(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """After a test that passed, no native object of it and no thread of it is left.
 
     A failed test's traceback holds its objects, so nothing is said of it; and the tracebacks

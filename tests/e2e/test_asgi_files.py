@@ -20,7 +20,7 @@ PATTERN = bytes(range(256)) * 4096
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def loop(request: pytest.FixtureRequest) -> Iterator[str]:
-    yield request.param
+    return request.param
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import threading
 from typing import Any
 
 import pytest
-from fastserve.errors import LifespanError
 from support.apps import answer
 from support.client import request
 from support.server import serve
 from support.stage import Stage
+
+from fastserve.errors import LifespanError
 
 
 class Life:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_line_01_every_request_gets_fresh_dicts_on_one_connection() -> None:
         assert server.get("/").status == 200
     assert plain[0][0] == {"version": "3.0", "spec_version": "2.5"}
     assert all(each == plain[0] for each in plain)
-    for first, second in zip(scopes, scopes[1:], strict=False):
+    for first, second in itertools.pairwise(scopes):
         assert first is not second
         for name in ("asgi", "extensions", "headers"):
             assert first[name] is not second[name]

@@ -94,7 +94,14 @@ def test_line_18_head_and_body_leave_in_one_write() -> None:
 
 
 def test_line_19_header_order_and_duplicates_are_preserved() -> None:
-    pairs = [(b"x-b", b"1"), (b"set-cookie", b"a"), (b"x-a", b"2"), (b"set-cookie", b"b"), (b"x-b", b"3")]
+    pairs = [
+        (b"x-b", b"1"),
+        (b"set-cookie", b"a"),
+        (b"x-a", b"2"),
+        (b"set-cookie", b"b"),
+        (b"x-b", b"3"),
+    ]
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, pairs))
         await send(body(b"hello"))
@@ -215,7 +222,9 @@ def test_line_19_extra_keys_are_ignored() -> None:
     assert ask(app).body == b"fine"
 
 
-@pytest.mark.parametrize("data", [bytearray(b"hello"), memoryview(b"hello")], ids=["bytearray", "view"])
+@pytest.mark.parametrize(
+    "data", [bytearray(b"hello"), memoryview(b"hello")], ids=["bytearray", "view"]
+)
 def test_line_19_other_bytes_like_bodies_do_not_change_after_send(data: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())

@@ -63,6 +63,7 @@ def test_a_late_413_wakes_the_application() -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        stage.mark("started")
         try:
             await read_body(receive)
         except ConnectionError:
@@ -71,6 +72,7 @@ def test_a_late_413_wakes_the_application() -> None:
     with serve(app, lifespan="off", limit_request_body=10) as server, server.connect() as client:
         client.send(request("POST", "/", "Transfer-Encoding: chunked"))
         client.send(b"5\r\nhello\r\n")
+        stage.wait("started")
         client.send(b"6\r\nworld!\r\n")
         assert client.response().status == 413
         stage.wait("disconnect")

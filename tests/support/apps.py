@@ -206,7 +206,12 @@ NAMED: dict[str, App] = {
         "empty-name": sends(start(headers=[(b"", b"1")]), body(b"hello")),
         "order": sends(
             start(
-                headers=[(b"x-b", b"1"), (b"set-cookie", b"a"), (b"x-a", b"2"), (b"set-cookie", b"b")]
+                headers=[
+                    (b"x-b", b"1"),
+                    (b"set-cookie", b"a"),
+                    (b"x-a", b"2"),
+                    (b"set-cookie", b"b"),
+                ]
             ),
             body(b"hello"),
         ),

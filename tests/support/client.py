@@ -105,6 +105,22 @@ class Client:
                 return
             self.wait_read()
 
+    def send_until_blocked(self, data: bytes, most: int, patience: float = 0.5) -> int:
+        """Sends `data` again and again until the server has taken none for `patience` seconds.
+
+        Returns the bytes sent, or `most` and more if the server never stopped taking them.
+        """
+        sent = 0
+        self.sock.settimeout(patience)
+        try:
+            while sent < most:
+                sent += self.sock.send(data[sent % len(data) :])
+        except TimeoutError:
+            pass
+        finally:
+            self.sock.settimeout(TIMEOUT)
+        return sent
+
     def wait_read(self, patience: float = 0.2) -> bool:
         """Waits until the server has read what was sent, or has answered, or `patience` is over.
 

@@ -116,9 +116,7 @@ def _expect(messages: list[Expected], marker: str, rest: str) -> None:
 
 def unescape(text: str) -> bytes:
     r"""The bytes of a line: \r \n \t \0 \\ \xHH, and {{repeat N TEXT}}."""
-    text = re.sub(
-        r"\{\{repeat (\d+) (.*?)\}\}", lambda found: found[2] * int(found[1]), text
-    )
+    text = re.sub(r"\{\{repeat (\d+) (.*?)\}\}", lambda found: found[2] * int(found[1]), text)
     plain = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
     out = b""
     for part in re.split(r"(\\x[0-9a-fA-F]{2}|\\.)", text):
