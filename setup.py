@@ -29,6 +29,7 @@ MODULES = {
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
     "http1.channel": [],
     "asgi.scope": ["fs_target"],
+    "asgi.messages": [],
     "asgi.task": [],
     "asgi.exchange": [],
 }

@@ -22,3 +22,32 @@ class ProtocolViolation(RuntimeError):
 
 class ClientDisconnected(OSError):
     """`send` after the client has gone (ASGI 2.4). Never logged as an error."""
+
+
+def stems_from_disconnect(error):
+    """Whether a ClientDisconnected is among an exception's causes, contexts or group members.
+
+    Frameworks wrap what `send` raised in exceptions and groups of their own.
+    """
+    pending = [error]
+    seen = set()
+    while pending:
+        each = pending.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, ClientDisconnected):
+            return True
+        pending.append(each.__cause__)
+        pending.append(each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            pending.extend(each.exceptions)
+    return False
+
+
+def without_our_frames(error):
+    """The exception, with the native frames at the top of its traceback taken off."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.endswith(".pyx"):
+        trace = trace.tb_next
+    return error.with_traceback(trace)

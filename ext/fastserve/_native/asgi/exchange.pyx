@@ -11,19 +11,21 @@ their `am_send` slot hands the value over without a StopIteration.
 
 cimport cython
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_CheckExact, PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
-from libc.string cimport memcmp
 
 import asyncio
 import os
 import stat
 
-from fastserve._native.errors import ClientDisconnected, ProtocolViolation
+from fastserve._native.errors import (
+    ClientDisconnected, ProtocolViolation, stems_from_disconnect, without_our_frames)
 
-from .task cimport start_task
+from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_START,
+                        MESSAGE_TRAILERS, MESSAGE_UNKNOWN, MessageKind, item, message_kind,
+                        plain_bytes, status_code)
+from .task cimport reraise_in_loop, start_task
 
 
 cdef extern from "Python.h":
@@ -47,19 +49,6 @@ cdef extern from "Python.h":
         PyMethodDef *d_method
 
     object PyCFunction_NewEx(PyMethodDef *method, object self, void *module)
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
-    bint PyUnicode_Check(object o)
-    bint PyLong_Check(object o)
-    long PyLong_AsLongAndOverflow(object o, int *overflow) except? -1
-
-cdef enum MessageKind:
-    MESSAGE_UNKNOWN = 0
-    MESSAGE_START
-    MESSAGE_BODY
-    MESSAGE_TRAILERS
-    MESSAGE_HINT
-    MESSAGE_PATHSEND
-    MESSAGE_ZEROCOPYSEND
 
 cdef int live_exchanges = 0
 cdef object _CancelledError = asyncio.CancelledError
@@ -282,7 +271,7 @@ cdef class Exchange(TaskOwner):
         except BaseException as error:
             self.task_ended(error)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                self.loop.call_soon(reraise, error)
+                reraise_in_loop(self.loop, error)
             return 0
         task = start_task(coroutine, self.loop, context, self)
         if not self.ended:
@@ -420,20 +409,14 @@ cdef class Exchange(TaskOwner):
         cdef object value = message["status"]
         cdef object headers = item(message, "headers")
         cdef object trailers = item(message, "trailers")
-        cdef long status
-        cdef int overflow = 0
+        cdef int status
         if self.state != RESPONSE_NONE:
             raise unexpected(message, self.state)
-        if not PyLong_Check(value):
-            raise ProtocolViolation(f"the status must be an int, not {value!r}")
-        # Interim responses are the server's own; above 999 it is no status (RFC 9110 15).
-        status = PyLong_AsLongAndOverflow(value, &overflow)
-        if overflow or not 200 <= status <= 999:
-            raise ProtocolViolation(f"the status of a response must be 200 to 999, not {value}")
+        status = status_code(value)
         self.bodiless = self.head_request or status == 204 or status == 304
         self.trailers = trailers is not None and bool(trailers)
-        self.sink.hold_head(self, <int>status, () if headers is None else headers)
-        self.status = <int>status
+        self.sink.hold_head(self, status, () if headers is None else headers)
+        self.status = status
         self.state = RESPONSE_HELD
         return 0
 
@@ -530,12 +513,8 @@ cdef class Exchange(TaskOwner):
             self.logger.debug("client disconnected during %s %s", self.method,
                               printable(self.target), exc_info=error)
         else:
-            # The first frame is the task's step: ours, and no help to anybody.
-            trace = error.__traceback__
-            if trace is not None and trace.tb_frame.f_code.co_filename.endswith(".pyx"):
-                error.__traceback__ = trace.tb_next
             self.logger.error("Exception in ASGI application (%s %s)", self.method,
-                              printable(self.target), exc_info=error)
+                              printable(self.target), exc_info=without_our_frames(error))
         return 0
 
 
@@ -547,72 +526,12 @@ cdef inline int wake(list futures) except -1:
     return 0
 
 
-cdef inline object item(object message, str key):
-    """message.get(key), quick for a dict."""
-    cdef PyObject *found
-    if PyDict_CheckExact(message):
-        found = PyDict_GetItemWithError(message, key)
-        return None if found == NULL else <object>found
-    return message.get(key)
-
-
-cdef MessageKind message_kind(object kind) except? MESSAGE_UNKNOWN:
-    cdef Py_ssize_t n = 0
-    cdef const char *text
-    if not PyUnicode_Check(kind):
-        return MESSAGE_UNKNOWN
-    text = PyUnicode_AsUTF8AndSize(kind, &n)
-    if n == 18 and memcmp(text, b"http.response.body", 18) == 0:
-        return MESSAGE_BODY
-    if n == 19 and memcmp(text, b"http.response.start", 19) == 0:
-        return MESSAGE_START
-    if n == 22 and memcmp(text, b"http.response.trailers", 22) == 0:
-        return MESSAGE_TRAILERS
-    if n == 22 and memcmp(text, b"http.response.pathsend", 22) == 0:
-        return MESSAGE_PATHSEND
-    if n == 24 and memcmp(text, b"http.response.early_hint", 24) == 0:
-        return MESSAGE_HINT
-    if n == 26 and memcmp(text, b"http.response.zerocopysend", 26) == 0:
-        return MESSAGE_ZEROCOPYSEND
-    return MESSAGE_UNKNOWN
-
-
-cdef bytes plain_bytes(object data):
-    """A body that is not exactly bytes. Copied: its owner may change it before it is sent."""
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        return bytes(data)
-    raise ProtocolViolation(f"the body must be bytes, not {type(data).__name__}")
-
-
 cdef object unexpected(message, ResponseState state):
     expected = {RESPONSE_NONE: "http.response.start",
                 RESPONSE_HELD: "http.response.body",
                 RESPONSE_BODY: "http.response.body",
                 RESPONSE_TRAILERS: "http.response.trailers"}[state]
     return ProtocolViolation(f"expected {expected!r}, but got {message['type']!r}")
-
-
-def reraise(error):
-    """From the event loop, where KeyboardInterrupt and SystemExit stop it as usual."""
-    raise error
-
-
-def stems_from_disconnect(error):
-    """Whether a ClientDisconnected is among an exception's causes, contexts or group members."""
-    pending = [error]
-    seen = set()
-    while pending:
-        each = pending.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        if isinstance(each, ClientDisconnected):
-            return True
-        pending.append(each.__cause__)
-        pending.append(each.__context__)
-        if isinstance(each, BaseExceptionGroup):
-            pending.extend(each.exceptions)
-    return False
 
 
 def printable(target):

@@ -51,3 +51,4 @@ cdef class RequestTask:
 cdef int live_tasks
 
 cdef object start_task(object coroutine, object loop, object context, TaskOwner owner)
+cdef int reraise_in_loop(object loop, object error) except -1

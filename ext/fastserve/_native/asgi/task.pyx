@@ -65,7 +65,7 @@ cdef object start_task(object coroutine, object loop, object context, TaskOwner 
             task = _Task(coroutine, loop=loop, context=context, eager_start=True)
         except (KeyboardInterrupt, SystemExit) as fatal:
             owner.task_ended(fatal)
-            loop.call_soon(_reraise, fatal)
+            reraise_in_loop(loop, fatal)
             return None
         watcher = _EndWatcher(owner)
         if task.done():
@@ -313,7 +313,7 @@ cdef class RequestTask:
         try:
             self.step(None)
         except (KeyboardInterrupt, SystemExit) as error:
-            self._loop.call_soon(_reraise, error)
+            reraise_in_loop(self._loop, error)
         finally:
             PyContext_Exit(self._context)
         if self.state == TASK_PENDING:
@@ -467,6 +467,12 @@ def _loop_of(future):
     except AttributeError:
         return future._loop
     return get_loop()
+
+
+cdef int reraise_in_loop(object loop, object error) except -1:
+    """Let KeyboardInterrupt or SystemExit stop the loop as if a callback had raised it."""
+    loop.call_soon(_reraise, error)
+    return 0
 
 
 def _reraise(error):
