@@ -48,6 +48,7 @@ cdef class Shared:
     cdef readonly int exchanges
 
     cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1
+    cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless) except -1
     cdef int exchange_begins(self) except -1
     cdef int exchange_ends(self) except -1
     cdef DeadlineQueue queue(self, int kind)

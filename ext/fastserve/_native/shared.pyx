@@ -14,7 +14,7 @@ from .access cimport AccessLog
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue, monotonic_ms, wall_seconds
 from .http1.parser cimport ParserLimits
-from .http1.writer cimport write_pairs
+from .http1.writer cimport status_line, write_pairs
 from .leaves cimport FS_DATE_LEN, fs_date_http
 
 TICK = 1.0
@@ -81,6 +81,22 @@ cdef class Shared:
         if server:
             out.write(PyBytes_AS_STRING(self.server_field), PyBytes_GET_SIZE(self.server_field))
         out.write(PyBytes_AS_STRING(self.fixed_fields), PyBytes_GET_SIZE(self.fixed_fields))
+        return 0
+
+    cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless) except -1:
+        """A whole response of the server's own, with Connection: close."""
+        cdef bytes line = status_line(status)
+        cdef bytes body = (text + "\n").encode()
+        out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+        self.write_default_fields(out, True, True)
+        write_pairs(out, [(b"content-type", b"text/plain; charset=utf-8"),
+                          (b"content-length", b"%d" % len(body)),
+                          (b"connection", b"close")])
+        if status == 503:
+            write_pairs(out, [(b"retry-after", b"1")])
+        out.write(b"\r\n", 2)
+        if not bodiless:
+            out.write(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         return 0
 
     cdef int exchange_begins(self) except -1:

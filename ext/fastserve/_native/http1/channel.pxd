@@ -48,7 +48,6 @@ cdef class Http1Channel(Sink):
     cdef int set_wait(self) except -1
     cdef int commit_head(self, Exchange exchange, Py_ssize_t n, bint more) except -1
     cdef int drop_held(self) except -1
-    cdef int write_simple(self, int status, str text, bint bodiless) except -1
     cdef int log(self, Exchange exchange, int status) except -1
     cdef int write_interim(self, bytes response) except -1
     cdef bint unwanted_body(self)

@@ -7,9 +7,9 @@ It never runs with an application on the stack: what completes later comes back 
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.contextvars cimport PyContext_Copy
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t
 
 from fastserve._native.errors import ClientDisconnected, ParseError
 
@@ -17,7 +17,6 @@ from ..asgi.exchange cimport RESPONSE_BODY, RESPONSE_HELD, RESPONSE_NONE, Exchan
 from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..deadlines cimport monotonic_us
-from ..leaves cimport FS_TARGET_ABSOLUTE
 from ..outlet cimport Outlet
 from ..sendfile import send_file
 from ..shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared)
@@ -172,29 +171,16 @@ cdef class Http1Channel(Sink):
         cdef RequestParser parser = self.parser
         cdef Shared shared = self.shared
         cdef Exchange exchange
-        cdef const uint8_t *target = parser.head_p + parser.head.target_off
-        cdef bytes raw_path, query, whole
+        cdef bytes raw_path = parser.raw_path()
         cdef str method = method_name(parser.head_p + parser.head.method_off,
                                       parser.head.method_len)
-        if parser.target.path_len or parser.target.form != FS_TARGET_ABSOLUTE:
-            raw_path = PyBytes_FromStringAndSize(
-                <const char *>target + parser.target.path_off, parser.target.path_len)
-        else:
-            raw_path = b"/"
-        query = b""
-        whole = raw_path
-        if parser.target.query_len:
-            query = PyBytes_FromStringAndSize(
-                <const char *>target + parser.target.query_off, parser.target.query_len)
-        if <uint32_t>PyBytes_GET_SIZE(raw_path) != parser.head.target_len:
-            whole = PyBytes_FromStringAndSize(<const char *>target, parser.head.target_len)
-
         exchange = Exchange.__new__(Exchange)
         exchange.sink = self
         exchange.loop = shared.loop
         exchange.logger = shared.logger
         exchange.method = method
-        exchange.target = whole
+        exchange.target = (raw_path if PyBytes_GET_SIZE(raw_path) == parser.head.target_len
+                           else parser.whole_target())
         exchange.minor = parser.head.minor
         exchange.head_request = method is HEAD
         exchange.gone = self.peer_done
@@ -216,7 +202,7 @@ cdef class Http1Channel(Sink):
             raise ParseError(503, "the server is at its limit of concurrent requests")
         self.scope = self.template.http(
             method, None if parser.head.minor else "1.0", raw_path,
-            parser.target.path_escaped, query, parser.header_list())
+            parser.target.path_escaped, parser.query_string(), parser.header_list())
         return 0
 
     cdef int take_body(self) except -1:
@@ -264,12 +250,12 @@ cdef class Http1Channel(Sink):
         self.shared.logger.debug("refused a request from %s with %d: %s",
                                  self.outlet.client_text().decode(), status, reason)
         if exchange is None:
-            self.write_simple(status, reason, False)
+            self.shared.write_answer(self.outlet.buffer(), status, reason, False)
             if self.shared.access is not None:
                 self.shared.access.add(self.outlet.client_text(), "-", b"-", 1, status, 0, 0)
         elif exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
             self.drop_held()
-            self.write_simple(status, reason, exchange.head_request)
+            self.shared.write_answer(self.outlet.buffer(), status, reason, exchange.head_request)
             self.log(exchange, status)
         else:
             self.log(exchange, exchange.status)
@@ -517,30 +503,13 @@ cdef class Http1Channel(Sink):
                 status, text = 503, "the server is shutting down"
             else:
                 status, text = 500, "Internal Server Error"
-            self.write_simple(status, text, exchange.head_request)
+            self.shared.write_answer(self.outlet.buffer(), status, text, exchange.head_request)
             self.log(exchange, status)
             self.outlet.close(self.in_message or self.parser.waiting())
         else:
             # The client must see that the response is cut short.
             self.log(exchange, 499 if exchange.gone else exchange.status)
             self.outlet.abort()
-        return 0
-
-    cdef int write_simple(self, int status, str text, bint bodiless) except -1:
-        """A whole response of our own, with Connection: close."""
-        cdef WriteBuffer out = self.outlet.buffer()
-        cdef bytes line = status_line(status)
-        cdef bytes body = (text + "\n").encode()
-        out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
-        self.shared.write_default_fields(out, True, True)
-        write_pairs(out, [(b"content-type", b"text/plain; charset=utf-8"),
-                          (b"content-length", b"%d" % len(body)),
-                          (b"connection", b"close")])
-        if status == 503:
-            write_pairs(out, [(b"retry-after", b"1")])
-        out.write(b"\r\n", 2)
-        if not bodiless:
-            out.write(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         return 0
 
     cdef int log(self, Exchange exchange, int status) except -1:

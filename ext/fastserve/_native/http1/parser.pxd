@@ -70,6 +70,9 @@ cdef class RequestParser:
     cdef int take_length(self, Py_ssize_t n) except -1
     cdef bint keep_alive(self) noexcept
     cdef object body_bytes(self)
+    cdef bytes whole_target(self)
+    cdef bytes raw_path(self)
+    cdef bytes query_string(self)
     cdef list header_list(self)
     cdef int forget(self) except -1
 

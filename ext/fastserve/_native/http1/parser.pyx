@@ -22,6 +22,8 @@ from ..headers cimport (NAME_CONNECTION, NAME_CONTENT_LENGTH, NAME_EXPECT, NAME_
                         NAME_TE, NAME_TRANSFER_ENCODING, HeaderBlock)
 from ..leaves cimport *
 
+from urllib.parse import unquote_to_bytes
+
 from fastserve._native.errors import ParseError
 
 # Empty lines before a request line, RFC 9112 section 2.2: a robust client sends none.
@@ -363,6 +365,27 @@ cdef class RequestParser:
             return self.source
         return PyBytes_FromStringAndSize(<const char *>self.body_p, self.body_n)
 
+    cdef bytes whole_target(self):
+        """The request target as it came."""
+        return PyBytes_FromStringAndSize(
+            <const char *>self.head_p + self.head.target_off, self.head.target_len)
+
+    cdef bytes raw_path(self):
+        """The target's path as it came; an absolute form without one means "/"."""
+        if self.target.path_len == 0 and self.target.form == FS_TARGET_ABSOLUTE:
+            return b"/"
+        return PyBytes_FromStringAndSize(
+            <const char *>self.head_p + self.head.target_off + self.target.path_off,
+            self.target.path_len)
+
+    cdef bytes query_string(self):
+        """What follows the target's "?", as it came."""
+        if self.target.query_len == 0:
+            return b""
+        return PyBytes_FromStringAndSize(
+            <const char *>self.head_p + self.head.target_off + self.target.query_off,
+            self.target.query_len)
+
     cdef list header_list(self):
         """The head's pairs, a fresh list.
 
@@ -406,22 +429,16 @@ cdef class RequestParser:
         return events
 
     def _head_facts(self):
-        cdef const char *target = <const char *>self.head_p + self.head.target_off
         forms = {FS_TARGET_ORIGIN: "origin", FS_TARGET_ABSOLUTE: "absolute",
                  FS_TARGET_AUTHORITY: "authority", FS_TARGET_ASTERISK: "asterisk"}
-        raw_path = target[self.target.path_off:self.target.path_off + self.target.path_len]
-        if not raw_path and self.target.form == FS_TARGET_ABSOLUTE:
-            raw_path = b"/"
-        from urllib.parse import unquote_to_bytes
         return {
             "method": method_name(self.head_p + self.head.method_off, self.head.method_len),
-            "target": target[:self.head.target_len],
+            "target": self.whole_target(),
             "http_version": f"1.{min(self.head.minor, 1)}",
             "form": forms[self.target.form],
-            "path": unquote_to_bytes(raw_path).decode("utf-8", "replace"),
-            "raw_path": raw_path,
-            "query_string": target[self.target.query_off:
-                                   self.target.query_off + self.target.query_len],
+            "path": unquote_to_bytes(self.raw_path()).decode("utf-8", "replace"),
+            "raw_path": self.raw_path(),
+            "query_string": self.query_string(),
             "headers": self.header_list(),
             "keep_alive": bool(self.keep_alive()),
             "expect_continue": bool(self.expect_continue and self.head.minor >= 1),
