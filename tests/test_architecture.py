@@ -31,6 +31,7 @@ NATIVE = [
     ("access", "C"),
     ("asgi.scope", "C"),
     ("asgi.task", "C"),
+    ("asgi.messages", "C"),
     ("asgi.exchange", "C"),
     ("outlet", "C"),
     ("sendfile", "C"),

@@ -1,0 +1,12 @@
+from typing import Any, final
+
+@final
+class ParserLimits:
+    def __init__(
+        self, *, line: int, field: int, head: int, fields: int, body: int, trailers: int
+    ) -> None: ...
+
+@final
+class RequestParser:
+    def __init__(self, limits: ParserLimits | None = None, **numbers: int) -> None: ...
+    def feed(self, data: bytes) -> list[tuple[Any, ...]]: ...
