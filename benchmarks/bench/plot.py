@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from .report import Row
@@ -22,7 +23,13 @@ def draw(rows: list[Row], path: Path, caption: str) -> bool:
     matplotlib.use("Agg")
     # Text stays text, and the same figures give the same file.
     matplotlib.rcParams.update(
-        {"svg.hashsalt": "fastserve", "font.size": 9, "text.color": INK, "axes.labelcolor": INK}
+        {
+            "svg.hashsalt": "fastserve",
+            "svg.fonttype": "none",
+            "font.family": ["DejaVu Sans", "sans-serif"],
+            "font.size": 9,
+            "text.color": INK,
+        }
     )
     from matplotlib import pyplot
 
@@ -38,7 +45,7 @@ def draw(rows: list[Row], path: Path, caption: str) -> bool:
         panel(axis, [row for row in rows if row.workload == name and row.values], name)
     for axis in flat[len(names) :]:
         axis.set_axis_off()
-    figure.supxlabel(caption, fontsize=7, color="#57606a")
+    figure.supxlabel(textwrap.fill(caption, 170), fontsize=7, color="#57606a")
     figure.savefig(path, format="svg", metadata={"Date": None}, facecolor="white")
     pyplot.close(figure)
     return True

@@ -66,7 +66,11 @@ async def length(scope, receive, send):
 
 
 class Driver:
-    """A connection on a loop that runs only while a request needs it to."""
+    """A connection on a loop that runs only while a request needs it to.
+
+    Reads are fed from outside the running loop: running it for each would cost more than the
+    request. An application that asks for the running loop cannot be measured here.
+    """
 
     def __init__(self, app, **options) -> None:
         self.loop = uvloop.new_event_loop()
@@ -106,7 +110,6 @@ def drive():
 
     def make(app, **options):
         made.append(Driver(app, **options))
-        # With the loop running, as in life: asyncio.current_task() and the like need it.
         return made[-1]
 
     yield make
