@@ -13,6 +13,7 @@ from .http1.parser cimport ParserLimits
 cdef enum:
     WAIT_NOTHING = 0
     WAIT_HEAD
+    WAIT_IDLE                       # the first seconds of WAIT_KEEP_ALIVE
     WAIT_KEEP_ALIVE
     WAIT_BODY
     WAIT_LINGER
@@ -29,6 +30,7 @@ cdef class Shared:
     cdef ParserLimits limits
     cdef AccessLog access           # None: no access log
     cdef DeadlineQueue head_queue
+    cdef DeadlineQueue idle_queue
     cdef DeadlineQueue keep_alive_queue
     cdef DeadlineQueue body_queue
     cdef DeadlineQueue linger_queue

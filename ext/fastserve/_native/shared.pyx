@@ -22,6 +22,9 @@ TICK = 1.0
 # How long a peer may take to read a last answer before the connection is cut, in seconds.
 LINGER = 5.0
 
+# After so many seconds without a request a connection gives back what it keeps for the next one.
+IDLE = 2.0
+
 
 cdef class Shared:
 
@@ -45,7 +48,11 @@ cdef class Shared:
         if access_write is not None:
             self.access = AccessLog(loop, access_write, access_colour)
         self.head_queue = DeadlineQueue(WAIT_HEAD, timeout_request_head)
-        self.keep_alive_queue = DeadlineQueue(WAIT_KEEP_ALIVE, timeout_keep_alive)
+        # The wait between exchanges has two stages; 0 switches off only the second.
+        idle = min(IDLE, timeout_keep_alive) or IDLE
+        self.idle_queue = DeadlineQueue(WAIT_IDLE, idle)
+        self.keep_alive_queue = DeadlineQueue(
+            WAIT_KEEP_ALIVE, max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else 0)
         self.body_queue = DeadlineQueue(WAIT_BODY, timeout_request_body)
         self.linger_queue = DeadlineQueue(WAIT_LINGER, LINGER)
         self.write_queue = DeadlineQueue(WAIT_WRITE, timeout_write)
@@ -118,6 +125,8 @@ cdef class Shared:
         return 0
 
     cdef DeadlineQueue queue(self, int kind):
+        if kind == WAIT_IDLE:
+            return self.idle_queue
         if kind == WAIT_KEEP_ALIVE:
             return self.keep_alive_queue
         if kind == WAIT_HEAD:
@@ -138,7 +147,7 @@ cdef class Shared:
         cdef DeadlineQueue queue
         cdef bint busy = False
         self.tick_timer = None
-        for queue in (self.head_queue, self.keep_alive_queue, self.body_queue,
+        for queue in (self.head_queue, self.idle_queue, self.keep_alive_queue, self.body_queue,
                       self.linger_queue, self.write_queue):
             try:
                 queue.sweep(now)

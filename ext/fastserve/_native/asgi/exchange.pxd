@@ -61,6 +61,7 @@ cdef class Exchange(TaskOwner):
     cdef bint head_request
     cdef int64_t content_length     # declared by the application, or -1
     cdef int64_t body_sent          # body bytes the application gave
+    cdef int64_t burst              # of these, what was sent without a wait
     # for the access log
     cdef str method
     cdef bytes target

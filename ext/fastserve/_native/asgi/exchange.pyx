@@ -93,6 +93,43 @@ cdef enum Purpose:
     RECEIVE
     DRAIN
 
+# A response may send this much without a wait before others get their turn; a message
+# counts as MESSAGE_COST bytes at least.
+cdef enum:
+    BURST_MOST = 1 << 20
+    MESSAGE_COST = 4096
+
+
+@cython.final
+cdef class Turn:
+    """The awaitable of a `send` that lets the event loop run once, as `asyncio.sleep(0)` does.
+
+    Without it a response that the peer reads as fast as it is made would keep the loop.
+    """
+
+    cdef bint over
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.over:
+            raise StopIteration
+        self.over = True
+        return None
+
+    def send(self, value):
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        raise _thrown(kind, value, traceback)
+
+    def close(self):
+        self.over = True
+
 
 @cython.final
 @cython.freelist(64)
@@ -381,8 +418,14 @@ cdef class Exchange(TaskOwner):
             raise unexpected(message, self.state)
         else:
             return self.respond_file(kind == MESSAGE_PATHSEND, message)
-        if self.state != RESPONSE_COMPLETE and self.sink.blocked():
+        if self.state == RESPONSE_COMPLETE:
+            return DONE
+        if self.sink.blocked():
+            self.burst = 0
             return new_wait(self, DRAIN)
+        if self.burst > BURST_MOST:
+            self.burst = 0
+            return Turn()
         return DONE
 
     cdef int send_body(self, object message) except -1:
@@ -398,6 +441,7 @@ cdef class Exchange(TaskOwner):
             data = plain_bytes(data)
         n = PyBytes_GET_SIZE(data)
         self.count_body(n, more)
+        self.burst += n + MESSAGE_COST
         self.sink.send_body(self, data, n, more)
         if self.state == RESPONSE_HELD:
             self.state = RESPONSE_BODY

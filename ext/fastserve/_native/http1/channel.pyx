@@ -19,7 +19,7 @@ from ..buffer cimport WriteBuffer
 from ..deadlines cimport monotonic_us
 from ..outlet cimport Outlet
 from ..sendfile import send_file
-from ..shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared)
+from ..shared cimport WAIT_BODY, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared
 from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, STATE_LENGTH,
                       Event,
                       CONNECT, HEAD, RequestParser, method_name)
@@ -146,7 +146,11 @@ cdef class Http1Channel(Sink):
         """The deadline `kind` has passed."""
         if self.closed:
             return 0
-        if kind == WAIT_KEEP_ALIVE or (kind == WAIT_HEAD and not self.parser.waiting()):
+        if kind == WAIT_IDLE:
+            # Not just between two requests: hold no more memory than waiting takes.
+            self.parser.forget()
+            self.outlet.wait_for(WAIT_KEEP_ALIVE)
+        elif kind == WAIT_KEEP_ALIVE or (kind == WAIT_HEAD and not self.parser.waiting()):
             self.closed = True
             self.outlet.close(False)
         elif self.exchange is None and self.in_message:
@@ -160,9 +164,9 @@ cdef class Http1Channel(Sink):
 
     cdef int drain(self) except -1:
         """The server is going down: an idle connection closes, others after their response."""
-        if self.exchange is None and not self.in_message:
+        if self.exchange is None and not self.in_message and not self.parser.waiting():
             self.closed = True
-            self.outlet.close(self.parser.waiting())
+            self.outlet.close(False)
         return 0
 
     # Requests ----------------------------------------------------------------
@@ -278,7 +282,7 @@ cdef class Http1Channel(Sink):
         elif self.parser.waiting() or not self.served:
             self.outlet.wait_for(WAIT_HEAD)
         else:
-            self.outlet.wait_for(WAIT_KEEP_ALIVE)
+            self.outlet.wait_for(WAIT_IDLE)
         return 0
 
     # Responses: the exchange's sink --------------------------------------------
