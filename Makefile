@@ -25,7 +25,7 @@ asan:
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check src tests tools examples
-	$(BIN)/cython-lint ext
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint --max-line-length 105 ext
 
 types:
 	$(BIN)/python -m mypy
