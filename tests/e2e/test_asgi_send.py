@@ -301,12 +301,13 @@ def test_line_21_send_waits_for_a_client_that_does_not_read() -> None:
     ):
         client.send(request("GET"))
         stage.wait("sent")
-        before = -1
         # The count of pieces comes to a stop, with the client's buffers full.
-        while before != stage.count("sent"):
+        while True:
             before = stage.count("sent")
-            with pytest.raises(AssertionError):
+            try:
                 stage.wait("sent", before + 1, timeout=0.5)
+            except AssertionError:
+                break
         assert before * piece < 16 << 20, "send() did not wait"
         assert not stage.has("done")
         assert read_to_end(client) == total

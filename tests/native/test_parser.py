@@ -36,7 +36,7 @@ def test_the_facts_of_a_plain_head():
         (b"GET http://x HTTP/1.1", "absolute", "/", b"/", b""),
         (b"GET http://x/a?b HTTP/1.1", "absolute", "/a", b"/a", b"b"),
         (b"GET HTTPS://x:1?b HTTP/1.1", "absolute", "/", b"/", b"b"),
-        (b"OPTIONS * HTTP/1.1", "asterisk", "", b"", b""),
+        (b"OPTIONS * HTTP/1.1", "asterisk", "*", b"*", b""),
         (b"CONNECT x:443 HTTP/1.1", "authority", "", b"", b""),
     ],
 )

@@ -15,12 +15,13 @@ from libc.string cimport memmove
 
 import asyncio
 import socket
+import struct
 
 from .asgi.exchange cimport Exchange, live_exchanges
 from .asgi.scope cimport ScopeTemplate
 from .asgi.task cimport live_tasks
 from .buffer cimport WriteBuffer, give_back
-from .deadlines cimport Link, monotonic_ms, unlink
+from .deadlines cimport monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .outlet cimport Outlet
 from .shared cimport WAIT_BODY, WAIT_HEAD, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE, Shared
@@ -416,6 +417,16 @@ cdef class Connection(Outlet):
         if self.transport is not None:
             self.transport.abort()
         return 0
+
+    cdef int cut(self, bint reset) except -1:
+        if not reset:
+            return self.close(False)
+        if self.closing or self.transport is None:
+            return 0
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family != getattr(socket, "AF_UNIX", None):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return self.abort()
 
     cdef object transport_object(self):
         return self.transport

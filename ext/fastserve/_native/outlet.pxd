@@ -22,6 +22,7 @@ cdef class Outlet(Expirable):
     cdef int process_soon(self) except -1
     cdef int close(self, bint linger) except -1
     cdef int abort(self) except -1
+    cdef int cut(self, bint reset) except -1
     cdef int write_stalled(self, bint stalled) except -1
     cdef object transport_object(self)
     cdef bytes client_text(self)

@@ -43,6 +43,11 @@ cdef class Outlet(Expirable):
         """Close at once; what is not yet sent is lost."""
         raise NotImplementedError
 
+    cdef int cut(self, bint reset) except -1:
+        """End a response that is not whole. `reset`: by a TCP reset, for a body that the end
+        of the connection would end; what was written may be lost then."""
+        raise NotImplementedError
+
     cdef int write_stalled(self, bint stalled) except -1:
         """Begin or end to count the time without progress in writing."""
         raise NotImplementedError

@@ -53,23 +53,27 @@ async def _writable(Outlet outlet, Exchange exchange):
 
 
 async def _copy(Outlet outlet, Exchange exchange, int target, int fd, offset, left):
-    while left:
-        if exchange.lost:
-            raise ClientDisconnected("the client has disconnected")
-        try:
-            sent = os.sendfile(target, fd, offset, min(left, AT_ONCE))
-        except BlockingIOError:
-            await _socket_writable(outlet, exchange, target)
-            continue
-        except (BrokenPipeError, ConnectionError) as error:
-            raise ClientDisconnected("the client has disconnected") from error
-        if sent == 0:
-            raise OSError("the file became shorter while it was sent")
-        left -= sent
-        if offset is not None:
-            offset += sent
-        if left:
-            await asyncio.sleep(0)
+    try:
+        while left:
+            if exchange.lost:
+                raise ClientDisconnected("the client has disconnected")
+            try:
+                sent = os.sendfile(target, fd, offset, min(left, AT_ONCE))
+            except BlockingIOError:
+                await _socket_writable(outlet, exchange, target)
+                continue
+            except ConnectionError as error:
+                raise ClientDisconnected("the client has disconnected") from error
+            if sent == 0:
+                raise OSError("the file became shorter while it was sent")
+            left -= sent
+            if offset is not None:
+                offset += sent
+            if left:
+                await asyncio.sleep(0)
+    finally:
+        # It was counted as a whole, to be checked against the content-length.
+        exchange.body_sent -= left
 
 
 async def _socket_writable(Outlet outlet, Exchange exchange, int target):

@@ -13,7 +13,6 @@ cimport cython
 from cpython.object cimport PyObject
 
 import asyncio
-import contextvars
 import inspect
 import itertools
 import sys

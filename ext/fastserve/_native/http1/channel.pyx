@@ -18,7 +18,7 @@ from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..deadlines cimport monotonic_us
 from ..outlet cimport Outlet
-from ..sendfile import send_file
+from ..sendfile import send_file as copy_file
 from ..shared cimport WAIT_BODY, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared
 from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, STATE_LENGTH,
                       Event,
@@ -26,7 +26,9 @@ from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, STATE_LE
 from .writer cimport (status_line, write_chunk_head, write_decimal, write_fields, write_pairs)
 
 cdef enum:
-    BODY_HIGH = 65536               # bytes of body the application has not taken: stop reading
+    BODY_HIGH = 262144              # bytes of body the application has not taken: stop reading
+    BODY_LOW = 65536                # and read on
+    PIPELINE_MOST = 65536           # bytes of later requests we take while one is served
     DISCARD_MOST = 65536            # unwanted body we read to keep the connection
     COPY_MOST = 16384               # a larger body goes to the transport uncopied
 
@@ -50,8 +52,10 @@ cdef class Http1Channel(Sink):
             self.process()
         finally:
             self.parser.stash()
-        # What is left waits behind a running exchange: let the client wait too.
-        if self.exchange is not None and not self.in_message and self.parser.waiting():
+        # Later requests wait behind a running exchange. Reading on shows when the client
+        # leaves, but many of them make the client wait too.
+        if (self.exchange is not None and not self.in_message
+                and self.parser.n - self.parser.pos > PIPELINE_MOST):
             self.outlet.pause_reading()
         return 0
 
@@ -192,6 +196,8 @@ cdef class Http1Channel(Sink):
             exchange.started_us = monotonic_us()
         self.exchange = exchange
         self.in_message = True
+        # Whatever the wait is for afterwards, it is for something new.
+        self.outlet.wait_for(WAIT_NOTHING)
         self.chunked = False
         self.discarded = 0
         self.keep_alive = parser.keep_alive()
@@ -263,7 +269,7 @@ cdef class Http1Channel(Sink):
             self.log(exchange, status)
         else:
             self.log(exchange, exchange.status)
-            self.outlet.abort()
+            self.outlet.cut(not self.chunked and exchange.content_length < 0)
         if exchange is not None:
             exchange.disconnect(True)
             if exchange.task is None and not exchange.ended:
@@ -298,7 +304,7 @@ cdef class Http1Channel(Sink):
             self.continue_owed = False
             if exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
                 self.write_interim(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self.in_message and exchange.queued < BODY_HIGH:
+        if self.in_message and exchange.queued <= BODY_LOW:
             self.outlet.resume_reading()
             if not self.processing:
                 if self.parser.waiting():
@@ -441,10 +447,11 @@ cdef class Http1Channel(Sink):
                          bint more, object close):
         try:
             if count and not exchange.bodiless:
-                await send_file(self.outlet, exchange, fd, offset, count)
-        except BaseException:
+                await copy_file(self.outlet, exchange, fd, offset, count)
+        except BaseException as error:
             # The announced bytes cannot follow any more.
             if self.outlet is not None and exchange is self.exchange:
+                exchange.gone = exchange.gone or isinstance(error, ClientDisconnected)
                 self.outlet.abort()
             raise
         finally:
@@ -511,9 +518,10 @@ cdef class Http1Channel(Sink):
             self.log(exchange, status)
             self.outlet.close(self.in_message or self.parser.waiting())
         else:
-            # The client must see that the response is cut short.
+            # The client must see that the response is cut short: no last chunk, or fewer
+            # bytes than announced. Where only the end of the connection ends the body, a reset.
             self.log(exchange, 499 if exchange.gone else exchange.status)
-            self.outlet.abort()
+            self.outlet.cut(not self.chunked and exchange.content_length < 0)
         return 0
 
     cdef int log(self, Exchange exchange, int status) except -1:

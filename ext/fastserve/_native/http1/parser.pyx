@@ -338,7 +338,9 @@ cdef class RequestParser:
             value = (<tuple>self.headers.pairs[coding_index])[1]
             if value.lower() != b"chunked":
                 codings = _tokens(value)
-                if not codings or codings.count(b"chunked") > (codings[len(codings) - 1] == b"chunked") or codings == [b"chunked"]:
+                # RFC 9112 6.3: without chunked as the last coding the end cannot be known.
+                if (value.count(b",") >= len(codings) or codings[len(codings) - 1] != b"chunked"
+                        or codings.count(b"chunked") > 1):
                     raise ParseError(400, "malformed Transfer-Encoding")
                 raise ParseError(501, "transfer coding not implemented")
             self.chunked = True
@@ -372,8 +374,11 @@ cdef class RequestParser:
 
     cdef bytes raw_path(self):
         """The target's path as it came; an absolute form without one means "/"."""
-        if self.target.path_len == 0 and self.target.form == FS_TARGET_ABSOLUTE:
-            return b"/"
+        if self.target.path_len == 0:
+            if self.target.form == FS_TARGET_ASTERISK:
+                return b"*"
+            if self.target.form == FS_TARGET_ABSOLUTE:
+                return b"/"
         return PyBytes_FromStringAndSize(
             <const char *>self.head_p + self.head.target_off + self.target.path_off,
             self.target.path_len)

@@ -4,7 +4,6 @@ The application's fields are checked while they are copied: a name that is no to
 a value with a control byte would let it split the response, so it is refused.
 """
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
@@ -30,6 +29,7 @@ def _fill_status_lines():
         except ValueError:
             phrase = ""
         _status_lines[status] = f"HTTP/1.1 {status} {phrase}\r\n".encode()
+
 
 _fill_status_lines()
 
