@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from fastserve._native.connection import Service
+from fastserve._native.connection import Service, keep_freed_blocks
 from fastserve.config import Config
 from fastserve.errors import FastserveError
 from fastserve.importer import ASGIApp, load_app
@@ -101,6 +101,9 @@ class Server:
         Returns after a clean stop. Raises as `serve` does.
         """
         main = threading.current_thread() is threading.main_thread()
+        if main:
+            # The process is a server's own, so its memory may be managed like one's.
+            keep_freed_blocks()
         with asyncio.Runner(loop_factory=loop_factory(self.config.process.loop)) as runner:
             runner.run(self.serve(sockets, signals=STOP_SIGNALS if main else ()))
 

@@ -29,6 +29,10 @@ from .shared cimport WAIT_BODY, WAIT_HEAD, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE
 cdef extern from "Python.h":
     void Py_DECREF(PyObject *o)
 
+
+cdef extern from "fs_memory.h":
+    bint fs_memory_keep_blocks()
+
 # Bytes of one read during an upload: larger blocks would be mapped and unmapped each time.
 cdef enum:
     READ_SIZE = 65536
@@ -40,6 +44,14 @@ def live_objects():
     """How many native objects are alive, by class: for leak checks in tests."""
     return {"Connection": live_connections, "Exchange": live_exchanges,
             "RequestTask": live_tasks}
+
+
+def keep_freed_blocks():
+    """Tell the C library to keep memory of reads for the next ones. True where it can.
+
+    Changes the whole process: for a server's own process, not for a guest in another program.
+    """
+    return bool(fs_memory_keep_blocks())
 
 
 @cython.final

@@ -6,6 +6,7 @@ from typing import Any, final
 from fastserve._native.outlet import Outlet
 from fastserve._native.shared import Shared
 
+def keep_freed_blocks() -> bool: ...
 def live_objects() -> dict[str, int]: ...
 
 @final
