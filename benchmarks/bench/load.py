@@ -145,9 +145,14 @@ def run_timed(command: list[str], core: int, limit: float) -> tuple[str, float, 
     return text, waited[2].ru_utime + waited[2].ru_stime, wall
 
 
+# With one thread, generator and server fall into step: each sleeps while the other works, and
+# the wake-ups are what is measured. Several threads, still on one core, keep the server busy.
+THREADS = 4
+
+
 def run_wrk(workload: Workload, port: int, seconds: int, core: int) -> Load:
-    """One measurement with wrk, one thread."""
-    command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "-s", str(SCRIPT)]
+    """One measurement with wrk."""
+    command = ["wrk", f"-t{THREADS}", f"-c{workload.connections}", f"-d{seconds}s", "-s", str(SCRIPT)]
     for name, value in workload.headers:
         command += ["-H", f"{name}: {value}"]
     command += [f"http://{HOST}:{port}/", "--"]
@@ -166,7 +171,7 @@ def run_h2load(workload: Workload, port: int, seconds: int, core: int) -> Load:
     """One measurement with h2load over HTTP/1.1, where wrk is not installed."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
-        command = ["h2load", "--h1", "-t1", f"-c{workload.connections}", f"-D{seconds}"]
+        command = ["h2load", "--h1", f"-t{THREADS}", f"-c{workload.connections}", f"-D{seconds}"]
         command += [f"-m{workload.pipeline}", f"--log-file={log}"]
         for name, value in workload.headers:
             command += ["-H", f"{name}: {value}"]

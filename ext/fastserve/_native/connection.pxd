@@ -31,7 +31,7 @@ cdef class Connection(Outlet):
     cdef bint closing               # close() or abort() was called
     cdef bint reading_paused
     cdef bint write_warns           # asyncio's transports log what is written to a reset connection
-    cdef object body_reader         # the transport's protocol during a large upload, or None
+    cdef object body_reader         # the transport's protocol after a large upload, or None
     cdef Py_ssize_t unwritten       # the transport's backlog when write_link was queued
     cdef int hand_over(self, object data) except -1
     cdef Lease lease(self)

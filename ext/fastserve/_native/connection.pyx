@@ -171,7 +171,7 @@ cdef class Lease:
 
 
 class BodyReader(asyncio.BufferedProtocol):
-    """Stands in for a `Connection` as the transport's protocol during a large upload.
+    """Stands in for a `Connection` as the transport's protocol from its first large upload on.
 
     Reads at most what is left of the body, straight into the bytes the application
     gets; docs/design/http1-server.md has the measurement.
@@ -247,8 +247,7 @@ cdef class Connection(Outlet):
             self.choose_reader()
 
     cdef Lease lease(self):
-        cdef Py_ssize_t room = 0 if self.channel is None else self.channel.body_room()
-        return Lease(room if 0 < room < READ_SIZE else READ_SIZE)
+        return Lease(READ_SIZE if self.channel is None else self.channel.read_size(READ_SIZE))
 
     cdef int body_received(self, bytes data) except -1:
         """From `BodyReader`."""
@@ -261,22 +260,18 @@ cdef class Connection(Outlet):
             self.fail(error)
         finally:
             self.corked = False
-        self.flush()
-        return self.choose_reader()
+        return self.flush()
 
     cdef int choose_reader(self) except -1:
-        """Have a large rest of a body read past the parser, everything else through it."""
-        cdef Py_ssize_t room
-        if self.closing or self.channel is None:
-            return 0
-        room = self.channel.body_room()
-        if self.body_reader is None:
-            if room >= READ_SIZE:
-                self.body_reader = BodyReader(self)
-                self.transport.set_protocol(self.body_reader)
-        elif room == 0:
-            self.body_reader = None
-            self.transport.set_protocol(self)
+        """Have a large rest of a body read past the parser.
+
+        The reader stays afterwards: a connection that brought one large upload brings
+        more, and with it heads come in short reads that leave the body to the next one.
+        """
+        if (self.body_reader is None and not self.closing
+                and self.channel.body_room() >= READ_SIZE):
+            self.body_reader = BodyReader(self)
+            self.transport.set_protocol(self.body_reader)
         return 0
 
     def eof_received(self):

@@ -32,6 +32,7 @@ cdef class Http1Channel(Sink):
     cdef int data_received(self, bytes data) except -1
     cdef int process(self) except -1
     cdef Py_ssize_t body_room(self)
+    cdef Py_ssize_t read_size(self, Py_ssize_t most)
     cdef int body_received(self, bytes data) except -1
     cdef int eof_received(self) except -1
     cdef int connection_lost(self) except -1

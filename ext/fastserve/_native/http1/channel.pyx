@@ -29,6 +29,7 @@ cdef enum:
     BODY_HIGH = 262144              # bytes of body the application has not taken: stop reading
     BODY_LOW = 65536                # and read on
     PIPELINE_MOST = 65536           # bytes of later requests we take while one is served
+    HEAD_READ = 8192                # one read where a head is expected and a body may follow
     DISCARD_MOST = 65536            # unwanted body we read to keep the connection
     COPY_MOST = 16384               # a larger body goes to the transport uncopied
 
@@ -65,6 +66,13 @@ cdef class Http1Channel(Sink):
                 and self.parser.state == STATE_LENGTH and not self.parser.waiting()):
             return <Py_ssize_t>self.parser.left
         return 0
+
+    cdef Py_ssize_t read_size(self, Py_ssize_t most):
+        """How many bytes the next read should ask for: never beyond a body of known length."""
+        cdef Py_ssize_t room = self.body_room()
+        if room:
+            return room if room < most else most
+        return most if self.in_message or self.closed else HEAD_READ
 
     cdef int body_received(self, bytes data) except -1:
         """A run of body that was read past the parser."""
