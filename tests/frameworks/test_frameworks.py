@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -160,25 +159,3 @@ def test_a_client_that_leaves_in_an_upload_harms_nobody(server: Running, how: st
     client.send(request("POST", "/form", *fields) + FORM_BODY[: len(FORM_BODY) // 2])
     leave(client, how)
     assert server.get("/json?name=next").status == 200
-
-
-# Starlette hands an exception on to the server after its own 500; the others log it themselves.
-HANDED_ON = {"starlette": 1, "fastapi": 1}
-
-
-def test_a_failing_view_is_a_500_and_logged_once(own_server: Any, framework: str) -> None:
-    with own_server(framework) as (server, noise):
-        assert server.get("/fail").status == 500
-        assert server.get("/json?name=next").status == 200
-    assert len(noise) == HANDED_ON.get(framework, 0)
-    assert all("the application's own fault" in line for line in noise)
-
-
-@pytest.mark.without("django", "flask")  # neither has lifespan events
-def test_startup_and_shutdown_run_once_each(own_server: Any, framework: str) -> None:
-    before = [stage.count(f"{framework}/{event}") for event in ("startup", "shutdown")]
-    with own_server(framework):
-        assert stage.count(f"{framework}/startup") == before[0] + 1
-        assert stage.count(f"{framework}/shutdown") == before[1]
-    assert stage.count(f"{framework}/startup") == before[0] + 1
-    assert stage.count(f"{framework}/shutdown") == before[1] + 1

@@ -69,7 +69,7 @@ MALFORMED = [
     (request("POST", "/echo", "Content-Length: 5", "Transfer-Encoding: chunked"), 400),
     (request("GET", "/" + "a" * 10_000), 414),
     (request("GET", "/get", "X-Long: " + "a" * 20_000), 431),
-    (request("POST", "/echo", "Transfer-Encoding: gzip"), 501),
+    (request("POST", "/echo", "Transfer-Encoding: gzip, chunked"), 501),
     (b"GET /get HTTP/3.0\r\nHost: test\r\n\r\n", 505),
 ]
 
