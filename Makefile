@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 .PHONY: dev build test asan lint types wheels bench readme clean
 
 dev: $(BIN)/python
-	$(BIN)/python -m pip install --quiet setuptools cython
+	$(BIN)/python -m pip install --quiet 'setuptools>=77' 'cython>=3.1'
 	$(BIN)/python -m pip install --quiet --no-build-isolation -e '.[standard,test,lint]'
 
 $(BIN)/python:

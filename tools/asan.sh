@@ -18,7 +18,7 @@ mkdir -p "$tree"
 tar cf - --exclude=./.git --exclude=./build --exclude='./.venv*' --exclude='*.so' \
     --exclude='*.egg-info' --exclude=__pycache__ . | tar xpf - -C "$tree"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet setuptools cython
+"$venv/bin/python" -m pip install --quiet 'setuptools>=77' 'cython>=3.1'
 
 # Only the extension modules are instrumented, not the interpreter, so the runtime goes in first.
 runtime=$(gcc -print-file-name=libasan.so)

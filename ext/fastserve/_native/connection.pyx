@@ -58,8 +58,7 @@ def keep_freed_blocks():
 cdef class Service(Shared):
     """See docs/design/http1-server.md for the arguments and what each method does."""
 
-    def __init__(self, app, **options):
-        super().__init__(app, **options)
+    def __cinit__(self, *args, **options):
         self.open = set()
 
     def make_protocol(self, str scheme="http"):

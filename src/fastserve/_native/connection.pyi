@@ -11,32 +11,6 @@ def live_objects() -> dict[str, int]: ...
 
 @final
 class Service(Shared):
-    def __init__(
-        self,
-        app: Callable[..., Any],
-        *,
-        loop: asyncio.AbstractEventLoop,
-        logger: logging.Logger,
-        access_write: Callable[[bytes], object] | None = None,
-        access_colour: bool = False,
-        root_path: str = "",
-        response_headers: Iterable[tuple[bytes, bytes]] = (),
-        server_header: bytes | None = b"fastserve",
-        date_header: bool = True,
-        limit_request_line: int = 8192,
-        limit_request_field: int = 16384,
-        limit_request_head: int = 65536,
-        limit_request_fields: int = 100,
-        limit_request_body: int = 0,
-        limit_request_trailers: int = 8192,
-        limit_concurrency: int = 0,
-        limit_max_requests: int = 0,
-        on_max_requests: Callable[[], object] | None = None,
-        timeout_keep_alive: float = 75.0,
-        timeout_request_head: float = 30.0,
-        timeout_request_body: float = 30.0,
-        timeout_write: float = 30.0,
-    ) -> None: ...
     @property
     def connections(self) -> int: ...
     def make_protocol(self, scheme: str = "http") -> Connection: ...
