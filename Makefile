@@ -44,6 +44,6 @@ readme:
 	$(BIN)/python tools/readme_tables.py
 
 clean:
-	rm -rf build dist wheelhouse src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build generated dist wheelhouse src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find src -name '*.so' -delete
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -4,14 +4,22 @@ Environment switches, for developers:
   FASTSERVE_BUILD=debug    no optimisation, C assertions, line tracing off
   FASTSERVE_BUILD=asan     AddressSanitizer and UBSan (see `make asan`)
   FASTSERVE_BUILD=profile  optimised, with symbols and frame pointers
+
+Cython translates `ext/**/*.pyx` into `generated/`. An sdist carries that C too, so
+that it builds where there is a compiler and no Cython.
 """
 
 import os
 import sys
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+try:
+    from Cython.Build import cythonize
+except ImportError:
+    cythonize = None
+
+GENERATED = "generated"
 MODE = os.environ.get("FASTSERVE_BUILD", "release")
 
 # module below fastserve._native -> C leaves it links
@@ -59,10 +67,11 @@ else:
 
 
 def extension(name: str, leaves: list[str]) -> Extension:
+    source = f"ext/fastserve/_native/{name.replace('.', '/')}"
+    main = f"{GENERATED}/{source}.c" if cythonize is None else f"{source}.pyx"
     return Extension(
         f"fastserve._native.{name}",
-        [f"ext/fastserve/_native/{name.replace('.', '/')}.pyx"]
-        + [f"ext/c/{leaf}.c" for leaf in leaves],
+        [main] + [f"ext/c/{leaf}.c" for leaf in leaves],
         include_dirs=["ext/c"],
         depends=["ext/c/fs_block.h"] + [f"ext/c/{leaf}.h" for leaf in leaves],
         extra_compile_args=FLAGS,
@@ -70,11 +79,15 @@ def extension(name: str, leaves: list[str]) -> Extension:
     )
 
 
-setup(
-    ext_modules=cythonize(
-        [extension(name, leaves) for name, leaves in MODULES.items()],
+modules = [extension(name, leaves) for name, leaves in MODULES.items()]
+if cythonize is not None:
+    modules = cythonize(
+        modules,
         include_path=["ext"],
-        build_dir="build/cython",
+        build_dir=GENERATED,
         compiler_directives=DIRECTIVES,
     )
-)
+elif not os.path.isdir(GENERATED):
+    sys.exit("Building fastserve from a clone needs Cython: pip install cython")
+
+setup(ext_modules=modules)
