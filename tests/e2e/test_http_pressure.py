@@ -44,11 +44,12 @@ def test_requests_are_not_served_for_a_client_that_does_not_read() -> None:
     ):
         client.send(request("GET") * count)
         stage.wait("served")
-        before = -1
-        while before != stage.count("served"):
+        while True:
             before = stage.count("served")
-            with pytest.raises(AssertionError):
+            try:
                 stage.wait("served", before + 1, timeout=0.5)
+            except AssertionError:
+                break
         assert before * size < 16 << 20, f"{before} answers were made, and none was read"
         for _ in range(count):
             assert len(client.response().body) == size
