@@ -152,7 +152,8 @@ THREADS = 4
 
 def run_wrk(workload: Workload, port: int, seconds: int, core: int) -> Load:
     """One measurement with wrk."""
-    command = ["wrk", f"-t{THREADS}", f"-c{workload.connections}", f"-d{seconds}s", "-s", str(SCRIPT)]
+    command = ["wrk", f"-t{THREADS}", f"-c{workload.connections}", f"-d{seconds}s"]
+    command += ["-s", str(SCRIPT)]
     for name, value in workload.headers:
         command += ["-H", f"{name}: {value}"]
     command += [f"http://{HOST}:{port}/", "--"]

@@ -13,6 +13,7 @@ import re
 import pytest
 import uvloop
 from data import BODY, BROWSER, POST, SMALL
+
 from fastserve._native.connection import Service
 
 DATE = re.compile(rb"date: [^\r]+\r\n")

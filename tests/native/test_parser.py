@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fastserve._native.http1.parser import RequestParser
 from native.driver import error_of, events_of, feed, message_of
+
+from fastserve._native.http1.parser import RequestParser
 
 HOST = b"Host: x\r\n"
 

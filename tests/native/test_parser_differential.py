@@ -231,7 +231,7 @@ BODIES = st.sampled_from([
     b"ffffffffffffffffff\r\n", b"g\r\n", b"3\r\nabc\r\n0\r\nT : v\r\n\r\n",
     b"3;a b\r\nabc\r\n0\r\n\r\n", b"3\r\nabc0\r\n\r\n",
 ])  # fmt: skip
-SPICES = st.sampled_from([bytes([byte]) for byte in b"\r\n \t\x00\x7f\xff:,;0a%/\"#"] + [b"\r\n"])
+SPICES = st.sampled_from([bytes([byte]) for byte in b'\r\n \t\x00\x7f\xff:,;0a%/"#'] + [b"\r\n"])
 
 
 @st.composite

@@ -91,7 +91,7 @@ def test_chunked_in_any_case(value):
     ],
 )  # fmt: skip
 def test_other_transfer_codings(value, status):
-    """RFC 9112 sections 6.1 and 6.3: chunked not last, or twice, is 400, an unknown one before it 501."""
+    """RFC 9112 6.1, 6.3: chunked not last, or twice, is 400; another before it is 501."""
     assert error_of(chunked(b"", b"Transfer-Encoding: " + value + b"\r\n"))[0] == status
 
 

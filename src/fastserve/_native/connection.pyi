@@ -1,7 +1,5 @@
 import asyncio
-import logging
-from collections.abc import Callable, Iterable
-from typing import Any, final
+from typing import final
 
 from fastserve._native.outlet import Outlet
 from fastserve._native.shared import Shared

@@ -8,6 +8,7 @@ from typing_extensions import disjoint_base
 
 TICK: float
 LINGER: float
+IDLE: float
 
 @disjoint_base
 class Shared:
