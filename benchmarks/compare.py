@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import load, machine, measure, plot, process, report
 from bench.arguments import names
+from bench.awake import awake
 from bench.servers import BY_NAME as SERVERS
 from bench.servers import ROOT, Unavailable
 from bench.workloads import BY_NAME as WORKLOADS
@@ -104,7 +105,9 @@ def main() -> None:
     described |= {"seconds": plan.seconds, "rounds": plan.rounds, "generator": plan.generator}
     cells: list[dict[str, object]] = []
     try:
-        cells = measure.run(plan)
+        with awake([measure.SERVER_CORE, measure.GENERATOR_CORE]) as kept:
+            described["cores_kept_awake"] = kept
+            cells = measure.run(plan)
     except KeyboardInterrupt:
         sys.exit("interrupted; every server was ended, nothing was written")
     write({"machine": described, "cells": cells}, options.output)

@@ -209,11 +209,14 @@ def reap(pids: dict[int, Stat]) -> None:
 
 
 def core_busy() -> dict[int, float]:
-    """Busy CPU seconds of each core since boot, everything but idle and I/O wait."""
+    """Busy CPU seconds of each core since boot: not idle, not I/O wait, not below usual priority.
+
+    The last leaves out what keeps the cores awake.
+    """
     busy: dict[int, float] = {}
     for line in Path("/proc/stat").read_text().splitlines():
         if line.startswith("cpu") and line[3].isdigit():
             fields = line.split()
-            user, nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[1:9])
-            busy[int(fields[0][3:])] = (user + nice + system + irq + softirq + steal) / TICKS
+            user, _nice, system, _idle, _wait, irq, softirq, steal = map(int, fields[1:9])
+            busy[int(fields[0][3:])] = (user + system + irq + softirq + steal) / TICKS
     return busy

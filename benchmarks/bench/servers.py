@@ -130,13 +130,13 @@ def uvloop_constant(profile: str, port: int, app: str) -> list[str]:
 
 
 def epoll_constant(profile: str, port: int, app: str) -> list[str]:
-    return [str(build_epoll_constant()), str(port), app]
+    return [str(build("epoll_constant")), str(port), app]
 
 
-def build_epoll_constant() -> Path:
-    """Compile the C limit if its source is newer; the binary's path. Raises Unavailable."""
-    source = FLOORS / "epoll_constant.c"
-    binary = Path(tempfile.gettempdir()) / f"fastserve-epoll-{int(source.stat().st_mtime)}"
+def build(name: str) -> Path:
+    """Compile the C program `name` if its source is newer; its path. Raises Unavailable."""
+    source = FLOORS / f"{name}.c"
+    binary = Path(tempfile.gettempdir()) / f"fastserve-{name}-{int(source.stat().st_mtime)}"
     if binary.exists():
         return binary
     compiler = shutil.which("gcc") or shutil.which("cc")
