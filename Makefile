@@ -23,8 +23,8 @@ asan:
 	tools/asan.sh $(PYTHON)
 
 lint:
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check src tests tools examples
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check src tests tools examples
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint --max-line-length 105 ext
 
 types:

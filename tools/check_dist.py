@@ -70,6 +70,8 @@ def check_sdist(path: Path) -> list[str]:
         needed |= {str(each.relative_to(ROOT)) for each in files if each.suffix in kept}
     # The translated C, so that the compiler alone can build it.
     needed |= {f"generated/ext/fastserve/_native/{module}.c" for module in native_modules()}
+    # The C that Cython makes, so that a compiler alone can build it.
+    needed |= {f"generated/ext/fastserve/_native/{module}.c" for module in native_modules()}
     wrong += [f"{name} is missing" for name in sorted(needed - names)]
     built = re.compile(r"\.(so|pyd|pyc|o)$|^build/")
     wrong += [f"{name} is a product of building" for name in sorted(names) if built.search(name)]

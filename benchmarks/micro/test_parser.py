@@ -10,6 +10,7 @@ import h11
 import httptools
 import pytest
 from data import BODY, FIELDS, REQUESTS
+
 from fastserve._native.http1.parser import RequestParser
 
 LIMITS = {"line": 8192, "field": 16384, "head": 65536, "fields": 100, "body": 0, "trailers": 8192}

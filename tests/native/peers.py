@@ -9,8 +9,9 @@ from typing import Any
 
 import h11
 import httptools
-from fastserve._native.http1.parser import RequestParser
 from native.driver import LIMITS, join
+
+from fastserve._native.http1.parser import RequestParser
 
 Answer = tuple[Any, ...]
 
