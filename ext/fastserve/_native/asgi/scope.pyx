@@ -12,6 +12,8 @@ from libc.stdint cimport uint8_t
 
 from ..leaves cimport fs_target_unescape
 
+# The very object that the parsers give for the commonest method.
+cdef str _GET = "GET"
 cdef dict _ASGI = {"version": "3.0", "spec_version": "2.5"}
 
 
@@ -59,10 +61,13 @@ cdef class ScopeTemplate:
                          and (len(path) == len(root) or path[len(root)] == "/")):
             path = root + path
         PyDict_SetItem(scope, "asgi", PyDict_Copy(_ASGI))
-        PyDict_SetItem(scope, "method", method)
         PyDict_SetItem(scope, "path", path)
         PyDict_SetItem(scope, "raw_path", raw_path)
-        PyDict_SetItem(scope, "query_string", query_string)
+        # The template has the commonest of these two already.
+        if method is not _GET:
+            PyDict_SetItem(scope, "method", method)
+        if PyBytes_GET_SIZE(query_string):
+            PyDict_SetItem(scope, "query_string", query_string)
         PyDict_SetItem(scope, "headers", headers)
         if http_version is not None:
             # No interim responses and no chunked coding there, so no hints and no trailers.
