@@ -66,7 +66,7 @@ def describe(tools: dict[str, list[str]]) -> dict[str, object]:
         "load_average_before": [round(value, 2) for value in os.getloadavg()],
         "packages": versions(),
         "tools": {name: first_line(command) for name, command in tools.items()},
-        "command": "python " + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": "python " + " ".join(Path(word).name for word in sys.argv),
     }
 
 

@@ -35,6 +35,11 @@ def applies(server: Server, workload: Workload) -> bool:
     return not server.limit or workload.limit_body is not None
 
 
+def shown(command: list[str]) -> list[str]:
+    """The command with the interpreter and every path by their names alone."""
+    return [Path(word).name if word.startswith("/") else word for word in command]
+
+
 def run(plan: Plan) -> list[dict[str, object]]:
     """All rounds; one dictionary per cell. Each round starts with another server.
 
@@ -77,7 +82,7 @@ def one_cell(server: Server, workload: Workload, plan: Plan) -> dict[str, object
     log = Path(name)
     try:
         command = server.command(workload.profile, port, app)
-        cell["command"] = command[1:] if server.name != "epoll_constant" else command
+        cell["command"] = shown(command)
         with Running(command, port, SERVER_CORE, log, APPS) as running:
             running.wait_ready()
             measure = idle if workload.kind == "idle" else loaded
