@@ -5,8 +5,7 @@
 #
 # The copy is build/asan (so the usual build stays as it is). PYTHONMALLOC=malloc lets the sanitizer
 # see the interpreter's small blocks too. LeakSanitizer is off: CPython keeps memory till its end.
-# The soak is left out, for its memory figures mean nothing under a sanitizer's allocator, and the
-# benchmarks' timing likewise.
+# The soak is left out, for its memory figures mean nothing under a sanitizer's allocator.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
