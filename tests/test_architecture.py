@@ -67,6 +67,7 @@ C_HEADERS = {
     "stddef.h", "stdint.h", "string.h", "time.h",  # C11
     "emmintrin.h", "immintrin.h", "arm_neon.h", "intrin.h",  # the compiler's SIMD
     "windows.h",  # its clock
+    "malloc.h",  # glibc's mallopt: a setting, not an allocation
 }  # fmt: skip
 
 CYTHON_IMPORT = re.compile(

@@ -7,7 +7,7 @@
 #ifndef FS_MEMORY_H
 #define FS_MEMORY_H
 
-#include <stdlib.h>   /* defines __GLIBC__ where that is the C library */
+#include <stdint.h>   /* defines __GLIBC__ where that is the C library */
 
 #ifdef __GLIBC__
 #include <malloc.h>
