@@ -37,6 +37,7 @@ MODULES = {
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
     "http1.channel": [],
     "asgi.scope": ["fs_target"],
+    "asgi.awaitables": [],
     "asgi.messages": [],
     "asgi.task": [],
     "asgi.exchange": [],

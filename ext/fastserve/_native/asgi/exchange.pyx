@@ -22,6 +22,8 @@ import stat
 from fastserve._native.errors import (
     ClientDisconnected, ProtocolViolation, stems_from_disconnect, without_our_frames)
 
+from .awaitables cimport (DONE, PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PySendResult,
+                          PyTypeObject, Turn, thrown)
 from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_START,
                         MESSAGE_TRAILERS, MESSAGE_UNKNOWN, MessageKind, item, message_kind,
                         plain_bytes, status_code)
@@ -29,19 +31,6 @@ from .task cimport reraise_in_loop, start_task
 
 
 cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
-        PYGEN_ERROR
-        PYGEN_NEXT
-
-    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
-
-    ctypedef struct PyAsyncMethods:
-        sendfunc am_send
-
-    ctypedef struct PyTypeObject:
-        PyAsyncMethods *tp_as_async
-
     ctypedef struct PyMethodDef:
         pass
 
@@ -56,39 +45,6 @@ cdef object _CancelledError = asyncio.CancelledError
 
 # Awaitables -----------------------------------------------------------------
 
-@cython.final
-cdef class Done:
-    """The awaitable of a `send` that did not have to wait. There is one, it has no state."""
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise StopIteration
-
-    def send(self, value):
-        raise StopIteration
-
-    def throw(self, kind, value=None, traceback=None):
-        raise _thrown(kind, value, traceback)
-
-    def close(self):
-        pass
-
-
-cdef PySendResult _done_send(PyObject *self, PyObject *value,
-                             PyObject **result) except PYGEN_ERROR:
-    Py_INCREF(None)
-    result[0] = <PyObject *>None
-    return PYGEN_RETURN
-
-(<PyTypeObject *>Done).tp_as_async.am_send = &_done_send
-cdef Done DONE = Done()
-
-
 cdef enum Purpose:
     RECEIVE
     DRAIN
@@ -98,37 +54,6 @@ cdef enum Purpose:
 cdef enum:
     BURST_MOST = 1 << 20
     MESSAGE_COST = 4096
-
-
-@cython.final
-cdef class Turn:
-    """The awaitable of a `send` that lets the event loop run once, as `asyncio.sleep(0)` does.
-
-    Without it a response that the peer reads as fast as it is made would keep the loop.
-    """
-
-    cdef bint over
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.over:
-            raise StopIteration
-        self.over = True
-        return None
-
-    def send(self, value):
-        return self.__next__()
-
-    def throw(self, kind, value=None, traceback=None):
-        raise _thrown(kind, value, traceback)
-
-    def close(self):
-        self.over = True
 
 
 @cython.final
@@ -164,7 +89,7 @@ cdef class Wait:
 
     def throw(self, kind, value=None, traceback=None):
         self.leave()
-        raise _thrown(kind, value, traceback)
+        raise thrown(kind, value, traceback)
 
     def close(self):
         self.leave()
@@ -225,17 +150,6 @@ cdef inline Wait new_wait(Exchange exchange, Purpose purpose):
     wait.exchange = exchange
     wait.purpose = purpose
     return wait
-
-
-def _thrown(kind, value, traceback):
-    """The exception that `throw(type, value, traceback)` or `throw(exception)` means."""
-    if isinstance(kind, BaseException):
-        error = kind
-    elif isinstance(value, BaseException):
-        error = value
-    else:
-        error = kind() if value is None else kind(value)
-    return error if traceback is None else error.with_traceback(traceback)
 
 
 # The exchange ---------------------------------------------------------------

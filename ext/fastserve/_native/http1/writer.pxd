@@ -11,7 +11,6 @@ cdef struct ResponseFacts:
     bint has_date
     bint has_server
     bint close                      # the application asked to close
-    bint dropped_coding             # it sent a Transfer-Encoding, which is ours to decide
 
 
 cdef bytes status_line(int status)

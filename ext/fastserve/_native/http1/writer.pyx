@@ -103,7 +103,7 @@ cdef int write_fields(WriteBuffer out, object headers, bint keep_length,
     cdef Py_ssize_t n
     cdef bint again
     facts.content_length = -1
-    facts.has_date = facts.has_server = facts.close = facts.dropped_coding = False
+    facts.has_date = facts.has_server = facts.close = False
     for pair in headers:
         if not PyTuple_CheckExact(pair) and not PyList_CheckExact(pair):
             pair = tuple(pair)
@@ -124,7 +124,6 @@ cdef int write_fields(WriteBuffer out, object headers, bint keep_length,
             elif kind == NAME_SERVER:
                 facts.has_server = True
             elif kind == NAME_TRANSFER_ENCODING:
-                facts.dropped_coding = True
                 continue
             elif kind == NAME_CONNECTION and note_connection(<object>value, facts):
                 continue
