@@ -16,7 +16,7 @@ from fastserve.errors import ConfigError
 def test_defaults_are_those_of_the_design() -> None:
     config = Config("main:app")
     assert (config.bind.host, config.bind.port, config.bind.backlog) == ("127.0.0.1", 8000, 2048)
-    assert config.process.workers == 1
+    assert config.process.workers is None
     assert config.timeouts.keep_alive == 75.0
     assert config.timeouts.graceful_shutdown == 25.0
     assert config.limits.request_head == 65536

@@ -22,7 +22,7 @@ def test_given_wins_over_environment_over_file_over_default(tmp_path: Path) -> N
     environment = {"FASTSERVE_PORT": "2", "FASTSERVE_BACKLOG": "2"}
     config = gather("m:a", {"port": ("3", "--port")}, environment=environment, pyproject=path)
     assert (config.bind.port, config.bind.backlog, config.bind.host) == (3, 2, "file")
-    assert config.process.workers == 1
+    assert config.process.workers is None
     assert config.origin("port") == "--port"
     assert config.origin("backlog") == "FASTSERVE_BACKLOG"
     assert config.origin("host") == f"'host' in [tool.fastserve] of {path}"

@@ -15,15 +15,19 @@ from typing import Any
 
 from fastserve.errors import ConfigError
 from fastserve.options import (
+    Address,
     Choice,
     Flag,
     Headers,
     Integer,
     LogConfig,
+    Mode,
     Option,
     Path,
+    Place,
     RootPath,
     Seconds,
+    Several,
     Size,
     Text,
     option,
@@ -34,6 +38,7 @@ __all__ = [
     "ALIASES",
     "OPTIONS",
     "SUBJECTS",
+    "Admin",
     "Application",
     "Bind",
     "Config",
@@ -41,6 +46,7 @@ __all__ = [
     "Limits",
     "Logging",
     "Process",
+    "Reload",
     "Timeouts",
     "find_option",
 ]
@@ -77,6 +83,13 @@ class Application:
 class Bind:
     """What is listened on."""
 
+    bind: tuple[Place, ...] = option(
+        (),
+        Several(Address()),
+        "HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N to listen on; may be given many times, "
+        "in place of the four options below.",
+        repeat=True,
+    )
     host: str = option(
         "127.0.0.1",
         Text("HOST"),
@@ -89,22 +102,59 @@ class Bind:
     fd: int | None = option(
         None, Integer(metavar="FD"), "Inherited file descriptor of a socket to listen on."
     )
+    uds_mode: int | None = option(
+        None,
+        Mode(),
+        "Permissions of Unix sockets, such as 660; if not set, those of the file that is "
+        "replaced, or 666.",
+    )
     backlog: int = option(
         2048, Integer(1), "Connections the kernel may hold that have not been accepted yet."
     )
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What is listened on, whichever option said so."""
+        if self.bind:
+            return self.bind
+        if self.uds is not None:
+            return (Place(path=self.uds),)
+        if self.fd is not None:
+            return (Place(fd=self.fd),)
+        return (Place(host=self.host, port=self.port),)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
     """Processes and event loops."""
 
-    workers: int = option(
-        1, Integer(1, 1024), "Number of worker processes.", environment=("WEB_CONCURRENCY",)
+    workers: int | None = option(
+        None,
+        Integer(1, 1024),
+        "Number of worker processes under a supervisor; if not set, one process without one.",
+        environment=("WEB_CONCURRENCY",),
+    )
+    preload: bool = option(
+        False, Flag(), "Import the application once, in the supervisor, and fork the workers."
     )
     loop: str = option(
         "auto",
         Choice(("auto", "uvloop", "asyncio")),
         "Event loop; auto takes uvloop where it is installed.",
+    )
+    drain_delay: float = option(
+        0.0,
+        Seconds(),
+        "At a stop, go on serving so long while readiness is already false, so that load "
+        "balancers can turn away.",
+    )
+    warn_blocked_loop: float = option(
+        1.0,
+        Seconds(),
+        "Log where the code stands that has blocked the event loop for so long; 0: never.",
+    )
+    pid_file: str | None = option(
+        None, Path(), "File that holds the number of the main process while it runs."
     )
 
 
@@ -148,6 +198,12 @@ class Limits:
     max_requests_jitter: int = option(
         0, Integer(), "Most requests added to limit_max_requests, at random for each worker."
     )
+    worker_lifetime: float = option(
+        0.0, Seconds(), "Seconds after which a worker is replaced; 0: never."
+    )
+    worker_memory: int = option(
+        0, Size(), "Resident memory above which a worker is replaced; 0: never."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +229,11 @@ class Timeouts:
     lifespan: float = option(
         10.0, Seconds(), "For the application's lifespan shutdown; 0: without end."
     )
+    blocked_loop: float = option(
+        0.0,
+        Seconds(),
+        "For a worker's blocked event loop, before the worker is replaced; 0: without end.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +241,12 @@ class Logging:
     """Error and access logs."""
 
     access_log: bool = option(True, Flag(), "Write a line for every request to stdout.")
+    access_log_file: str | None = option(
+        None, Path(), "File that gets the access lines instead of stdout; SIGUSR1 reopens it."
+    )
+    log_file: str | None = option(
+        None, Path(), "File that gets the messages instead of stderr; SIGUSR1 reopens it."
+    )
     log_level: str | None = option(
         None,
         Choice(("critical", "error", "warning", "info", "debug", "trace")),
@@ -193,6 +260,44 @@ class Logging:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Admin:
+    """Metrics and health."""
+
+    admin_bind: Place | None = option(
+        None,
+        Address(),
+        "Address for /metrics, /livez, /readyz and /workers (metrics need prometheus-client).",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reload:
+    """Reloading while developing."""
+
+    reload: bool = option(
+        False, Flag(), "Reload the application when its files change (needs watchfiles)."
+    )
+    reload_dir: tuple[str, ...] = option(
+        (),
+        Several(Path()),
+        "Directory to watch instead of the working directory; may be given many times.",
+        repeat=True,
+    )
+    reload_include: tuple[str, ...] = option(
+        (),
+        Several(Text("PATTERN")),
+        "Files to watch besides *.py, as a glob pattern; may be given many times.",
+        repeat=True,
+    )
+    reload_exclude: tuple[str, ...] = option(
+        (),
+        Several(Text("PATTERN")),
+        "Files or directories not to watch, as a glob pattern; may be given many times.",
+        repeat=True,
+    )
+
+
 # attribute of Config -> (dataclass, prefix of its options' names)
 SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
     {
@@ -203,6 +308,8 @@ SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
         "limits": (Limits, "limit_"),
         "timeouts": (Timeouts, "timeout_"),
         "logging": (Logging, ""),
+        "admin": (Admin, ""),
+        "reload": (Reload, ""),
     }
 )
 OPTIONS: Mapping[str, Option] = MappingProxyType(
@@ -248,6 +355,8 @@ class Config:
     limits: Limits
     timeouts: Timeouts
     logging: Logging
+    admin: Admin
+    reload: Reload
     origins: Mapping[str, str] = field(compare=False, repr=False)
 
     def __init__(
@@ -279,18 +388,33 @@ class Config:
 
     def _check(self) -> None:
         """What no option can say alone."""
-        if self.bind.uds is not None and self.bind.fd is not None:
+        self._exclude("uds", "fd", because="a server listens on one of them")
+        for name in ("host", "port", "uds", "fd"):
+            self._exclude("bind", name, because="say it all with the first")
+        self._exclude("preload", "reload", because="a preloaded application stays as it is")
+        if self.is_supervised and not isinstance(self.app, str):
+            said = next(n for n in ("workers", "reload", "preload") if n in self.origins)
             raise ConfigError(
-                f"{self.origin('uds')} and {self.origin('fd')} exclude each other: "
-                "a server listens on one of them"
-            )
-        if self.process.workers > 1 and not isinstance(self.app, str):
-            raise ConfigError(
-                f"{self.origin('workers')}: {self.process.workers} workers each import the "
-                "application, so it must be an import string such as 'main:app', not an object"
+                f"{self.origin(said)}: workers each import the application, so it must be an "
+                "import string such as 'main:app', not an object"
             )
         if isinstance(self.app, str) and not self.app.strip():
             raise ConfigError("the application's name is empty; name it as in 'main:app'")
+
+    def _exclude(self, one: str, other: str, *, because: str) -> None:
+        if one in self.origins and other in self.origins and self.get(one) and self.get(other):
+            raise ConfigError(
+                f"{self.origin(one)} and {self.origin(other)} exclude each other: {because}"
+            )
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether workers serve under a supervisor, rather than this one process."""
+        return self.process.workers is not None or self.process.preload or self.reload.reload
+
+    @property
+    def worker_count(self) -> int:
+        return self.process.workers or 1
 
     def get(self, name: str) -> object:
         """The value of the option called `name`."""

@@ -20,7 +20,7 @@ def launch(config: Config) -> int:
     try:
         if config.application.env_file is not None:
             load_env_file(config.application.env_file)
-        if config.process.workers > 1:
+        if config.is_supervised:
             from fastserve.supervisor import Supervisor
 
             return Supervisor(config).run()

@@ -19,16 +19,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, TypeVar
 
 __all__ = [
+    "Address",
     "Choice",
     "Flag",
     "Headers",
     "Integer",
     "Kind",
     "LogConfig",
+    "Mode",
     "Option",
     "Path",
+    "Place",
     "RootPath",
     "Seconds",
+    "Several",
     "Size",
     "Text",
     "option",
@@ -170,6 +174,79 @@ class RootPath:
     def __call__(self, value: object) -> str:
         text = Text()(value).strip("/")
         return f"/{text}" if text else ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to listen: exactly one of `host` (with `port`), `path` and `fd` is set."""
+
+    host: str | None = None
+    port: int = 0
+    path: str | None = None
+    fd: int | None = None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        if self.fd is not None:
+            return f"fd://{self.fd}"
+        return f"[{self.host}]:{self.port}" if ":" in (self.host or "") else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place to listen on: `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `unix:PATH` or `fd://N`."""
+
+    metavar: str = "ADDRESS"
+
+    def __call__(self, value: object) -> Place:
+        if isinstance(value, Place):
+            return value
+        text = Text()(value).strip()
+        if text.startswith("unix:"):
+            return Place(path=Path()(text.removeprefix("unix:").removeprefix("//")))
+        if text.startswith("fd://"):
+            return Place(fd=Integer()(text.removeprefix("fd://")))
+        match = re.fullmatch(r"(?:https?://)?(?:\[([^\]]*)\]|([^:/\[\]]*)):([0-9]{1,5})/?", text)
+        if not match:
+            raise ValueError(
+                f"{value!r} is not an address such as 127.0.0.1:8000, [::]:8000, "
+                "unix:/run/app.sock or fd://3"
+            )
+        host = match[1] if match[1] is not None else match[2]
+        return Place(host=host or "*", port=Integer(0, 65535)(match[3]))
+
+
+@dataclass(frozen=True)
+class Several:
+    """One value of a kind, or a list of them; held as a tuple."""
+
+    kind: Kind
+
+    @property
+    def metavar(self) -> str:
+        return self.kind.metavar
+
+    def __call__(self, value: object) -> tuple[object, ...]:
+        if isinstance(value, (list, tuple)):
+            return tuple(self.kind(each) for each in value)
+        if isinstance(value, str):
+            return tuple(self.kind(each) for each in re.split(r"[,\s]+", value) if each)
+        return (self.kind(value),)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """The permission bits of a file, in octal as for chmod: 660."""
+
+    metavar: str = "MODE"
+
+    def __call__(self, value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{3,4}", value.strip()):
+            value = int(value.strip().removeprefix("0o"), 8)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o777:
+            raise ValueError(f"{value!r} is no file mode such as 660")
+        return value
 
 
 # RFC 9110, 5.6.2 (token) and 5.5 (field-value).

@@ -71,14 +71,15 @@ class Listeners:
 
 def open_listeners(bind: Bind, slots: int = 1) -> Listeners:
     """Bind what `bind` says, for so many slots. Raises `BindError`."""
-    if bind.fd is not None:
-        return Listeners([[_inherited(bind.fd)]] * slots)
-    if bind.uds is not None:
-        listener = _bind_unix(bind.uds)
-        found = os.stat(bind.uds)
-        return Listeners([[listener]] * slots, (bind.uds, found.st_dev, found.st_ino))
+    place = bind.places[0]
+    if place.fd is not None:
+        return Listeners([[_inherited(place.fd)]] * slots)
+    if place.path is not None:
+        listener = _bind_unix(place.path)
+        found = os.stat(place.path)
+        return Listeners([[listener]] * slots, (place.path, found.st_dev, found.st_ino))
     spread = slots > 1 and sys.platform == "linux"
-    return Listeners(_bind_tcp(bind.host, bind.port, slots, spread), _spread=spread)
+    return Listeners(_bind_tcp(place.host or "*", place.port, slots, spread), _spread=spread)
 
 
 def describe(listener: socket.socket) -> str:

@@ -87,7 +87,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve until stopped; the exit status. Raises `FastserveError` if it cannot start."""
         configure(self._config.logging)
-        self._listeners = open_listeners(self._config.bind, self._config.process.workers)
+        self._listeners = open_listeners(self._config.bind, self._config.worker_count)
         self._slots = [_Slot(i + 1, each) for i, each in enumerate(self._listeners.slots)]
         self._life_read, self._life_write = os.pipe()
         with selectors.DefaultSelector() as self._selector, self._handle_signals():
