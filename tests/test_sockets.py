@@ -20,10 +20,12 @@ from fastserve.config import Bind
 from fastserve.errors import BindError
 from fastserve.sockets import Listeners, describe, explain, open_listeners
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads over SO_REUSEPORT")
+
 
 @contextmanager
-def opened(slots: int = 1, **options: Any) -> Iterator[Listeners]:
-    listeners = open_listeners(Bind(**options), slots)
+def opened(slots: int = 1, *, supervised: bool = False, **options: Any) -> Iterator[Listeners]:
+    listeners = open_listeners(Bind(**options), slots, supervised=supervised)
     try:
         yield listeners
     finally:
@@ -72,30 +74,24 @@ def test_all_slots_share_one_port() -> None:
         assert len(listeners.urls) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads over SO_REUSEPORT")
-def test_every_slot_has_a_socket_of_its_own() -> None:
-    with opened(slots=3, port=0) as listeners:
-        assert len({slot[0].fileno() for slot in listeners.slots}) == 3
-        for slot in listeners.slots:
-            slot[0].listen()
+@linux
+@pytest.mark.parametrize("slots", [1, 3])
+def test_every_slot_under_a_supervisor_has_a_socket_of_its_own(slots: int) -> None:
+    with opened(slots, supervised=True, port=0) as listeners:
+        assert len({slot[0].fileno() for slot in listeners.slots}) == slots
+        for index, slot in enumerate(listeners.slots):
+            listeners.listen(index, 8)
+            assert slot[0].getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
         with socket.create_connection(slot[0].getsockname()):
             pass
 
 
-def test_a_renewed_slot_gets_no_connections_until_it_is_listened_on() -> None:
+def test_without_a_supervisor_slots_share_their_sockets() -> None:
     with opened(slots=2, port=0) as listeners:
-        first, second = listeners.slots[0][0], listeners.slots[1][0]
-        first.listen()
-        if second is not first:
-            second.listen()
-        listeners.renew(1)
-        place = first.getsockname()
-        assert listeners.slots[1][0].getsockname() == place
-        clients = [socket.create_connection(place) for _ in range(20)]
-        first.setblocking(True)
-        for client in clients:
-            first.accept()[0].close()
-            client.close()
+        assert listeners.slots[0][0] is listeners.slots[1][0]
+        listeners.listen(0, 8)
+        listeners.listen(1, 8)
+        assert not listeners.steer([0])
 
 
 @pytest.mark.parametrize("slots", [1, 2])
@@ -103,7 +99,7 @@ def test_a_port_that_is_taken_is_named(slots: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(BindError, match=f"127.0.0.1:{port}: the address is already in use"):
-            open_listeners(Bind(port=port), slots)
+            open_listeners(Bind(port=port), slots, supervised=slots > 1)
 
 
 def test_several_slots_do_not_join_a_stranger_that_allows_it() -> None:
@@ -112,7 +108,7 @@ def test_several_slots_do_not_join_a_stranger_that_allows_it() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(BindError, match="already in use"):
-            open_listeners(Bind(port=other.getsockname()[1]), 2)
+            open_listeners(Bind(port=other.getsockname()[1]), 2, supervised=True)
 
 
 @pytest.mark.parametrize(

@@ -1,39 +1,52 @@
-"""Listening sockets: bound here, listened on by the server that gets them.
+"""Listening sockets: bound here, listened on by whoever serves them.
 
-A *slot* is the place of one worker and the sockets it accepts from. On Linux every slot
-has TCP sockets of its own (`SO_REUSEPORT`), so the kernel spreads connections evenly, and
-because whoever opened them keeps them open, a worker that dies loses none that wait.
-Elsewhere, and for Unix sockets and inherited ones, the slots share one socket.
+A *slot* is the place of one worker and the sockets it accepts from. Under a supervisor on
+Linux every slot has TCP sockets of its own (`SO_REUSEPORT`): slots can be added, new
+connections steered to those that serve, and because the supervisor keeps them open, a
+worker that dies loses none that wait. Elsewhere, and for Unix sockets and inherited ones,
+the slots share one socket.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, MutableMapping, Sequence
+from typing import Any, NamedTuple, Self
 
 from fastserve.config import Bind
 from fastserve.errors import BindError
+from fastserve.options import Place
+from fastserve.steering import Group
 
 __all__ = ["Listeners", "describe", "explain", "open_listeners"]
 
 _EVERYWHERE = ("", "*")
 _ATTEMPTS = 20
+_PASSED_FROM = 3  # SD_LISTEN_FDS_START
 
 
-@dataclass
+class _File(NamedTuple):
+    """A Unix socket's file that we have made."""
+
+    path: str
+    device: int
+    inode: int
+
+
 class Listeners:
-    """Bound sockets by slot. `close()` closes them and removes a Unix socket's file."""
+    """Bound sockets by slot; all slots have the same places in the same order."""
 
-    slots: list[list[socket.socket]]
-    _file: tuple[str, int, int] | None = None
-    _spread: bool = False  # the slots have sockets of their own
-    _owner: int = field(default_factory=os.getpid)
+    def __init__(self, slots: Sequence[Sequence[socket.socket]]) -> None:
+        self.slots = [list(slot) for slot in slots]
+        # By position in a slot: the group of the slots' own sockets, None for a shared one.
+        self._groups: list[Group | None] = [None] * len(self.slots[0])
+        self._files: list[_File] = []
+        self._maker = os.getpid()
 
     @property
     def urls(self) -> list[str]:
@@ -41,45 +54,187 @@ class Listeners:
         told = [describe(each) for slot in self.slots for each in slot]
         return list(dict.fromkeys(told))
 
-    def renew(self, index: int) -> None:
-        """Give a slot that nobody serves new sockets, on which nobody listens yet.
+    def listen(self, index: int, backlog: int) -> None:
+        """Listen on the slot's sockets: the kernel accepts from now on. Raises `BindError`.
 
-        Connections that wait in the old ones are reset, and those to come go to the other
-        slots. Shared sockets stay. Raises `BindError`.
+        Only this may listen on a slot's own sockets for the first time, so that their order
+        in the kernel is known; to listen once more, as an event loop does, changes nothing.
         """
-        if not self._spread:
-            return
-        slot = self.slots[index]
-        places = [(each.family, each.getsockname()) for each in slot]
-        for each in slot:
-            each.close()
-        slot.clear()
+        for each, group in zip(self.slots[index], self._groups, strict=True):
+            try:
+                each.listen(backlog)
+            except OSError as error:
+                raise explain(error, describe(each).removeprefix("http://")) from None
+            if group is not None:
+                group.join(each)
+
+    def steer(self, serving: Collection[int]) -> bool:
+        """Send new connections only to these slots; to any if none of them listens.
+
+        Whether that is in force: it is not where slots share their sockets or the system
+        refuses. It holds until the next call; slots that are added get none until then.
+        """
+        wanted = {each for index in serving for each in self.slots[index]}
+        groups = [group for group in self._groups if group is not None]
         try:
-            for family, address in places:
-                slot.append(_bound(family, address, address[1], reuse_port=True))
-        except OSError as error:
-            raise explain(error, f"port {address[1]}") from None
+            for group in groups:
+                group.steer(wanted)
+        except OSError:
+            return False
+        return bool(groups)
+
+    def add_slot(self) -> int:
+        """Make a slot like the others, on which nobody listens; its index. Raises `BindError`."""
+        slot: list[socket.socket] = []
+        for each, group in zip(self.slots[0], self._groups, strict=True):
+            try:
+                slot.append(each if group is None else _another(each))
+            except OSError as error:
+                for made in slot:
+                    if made not in self.slots[0]:
+                        made.close()
+                raise explain(error, describe(each).removeprefix("http://")) from None
+        self.slots.append(slot)
+        return len(self.slots) - 1
+
+    def remove_slot(self, index: int) -> None:
+        """Close the last slot's own sockets, then `steer` again: the order has changed.
+
+        New connections must have been steered away and its worker have ended; what waits in
+        its sockets is reset.
+        """
+        if index != len(self.slots) - 1 or index == 0:
+            raise ValueError(f"slot {index} is not the last one, or the only one")
+        for each, group in zip(self.slots.pop(), self._groups, strict=True):
+            if group is not None:
+                # A process forked by the worker may hold it too, and would keep it listening.
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+                group.leave(each)
+                each.close()
 
     def close(self) -> None:
+        """Close all sockets and remove the Unix sockets' files if this process made them."""
         for slot in self.slots:
             for each in slot:
                 each.close()
-        if self._file is not None and os.getpid() == self._owner:
-            _remove(*self._file)
-            self._file = None
+        if os.getpid() == self._maker:
+            for file in self._files:
+                _remove(file)
+        self._files.clear()
+
+    # -- across exec -------------------------------------------------------------------
+
+    def handover(self) -> dict[str, Any]:
+        """What `adopt` needs, for JSON. The descriptors are inheritable from now on."""
+        self._let_inherit(True)
+        return {
+            "slots": [[each.fileno() for each in slot] for slot in self.slots],
+            "groups": [
+                None if group is None else [each.fileno() for each in group.members]
+                for group in self._groups
+            ],
+            "files": [list(file) for file in self._files],
+        }
+
+    def keep(self) -> None:
+        """Undo `handover`, when the exec has failed."""
+        self._let_inherit(False)
+
+    @classmethod
+    def adopt(cls, state: dict[str, Any]) -> Self:
+        """Take over what the program before in this process handed over. Raises `BindError`."""
+        try:
+            fds = {fd for slot in state["slots"] for fd in slot}
+            sockets = {fd: socket.socket(fileno=fd) for fd in fds}
+        except OSError as error:
+            raise BindError(f"cannot take over the listening sockets: {error.strerror}") from None
+        made = cls([[sockets[fd] for fd in slot] for slot in state["slots"]])
+        made._groups = [
+            None if fds is None else Group([sockets[fd] for fd in fds]) for fds in state["groups"]
+        ]
+        made._files = [_File(*file) for file in state["files"]]
+        made._let_inherit(False)
+        return made
+
+    def _let_inherit(self, inheritable: bool) -> None:
+        for slot in self.slots:
+            for each in slot:
+                each.set_inheritable(inheritable)
+
+    # -- making ------------------------------------------------------------------------
+
+    def _bind(self, bind: Bind, own: bool, hint: str) -> None:
+        """Bind every place, or close all and raise `BindError`; `hint` is for one in use."""
+        place = Place()
+        try:
+            for place in dict.fromkeys(bind.places):
+                if place.fd is not None:
+                    self._share(_inherited(place.fd, f"file descriptor {place.fd}"))
+                elif place.path is not None:
+                    self._bind_unix(place.path, bind.uds_mode)
+                else:
+                    self._bind_tcp(place, own)
+        except BaseException as error:
+            self.close()
+            if not isinstance(error, OSError):
+                raise
+            told = explain(error, str(place))
+            if error.errno == errno.EADDRINUSE:
+                told = BindError(told.message + hint)
+            raise told from None
+
+    def _share(self, listener: socket.socket) -> None:
+        self._groups.append(None)
+        for slot in self.slots:
+            slot.append(listener)
+
+    def _bind_tcp(self, place: Place, own: bool) -> None:
+        taken = {_address(each) for each in self.slots[0]}
+        bound = _bind_tcp(place.host or "*", place.port, len(self.slots), own)
+        for slot, made in zip(self.slots, bound, strict=True):
+            slot.extend(made)
+        self._groups.extend(Group() if own else None for _ in bound[0])
+        if any(_address(each) in taken for each in bound[0]):
+            raise _twice(place)
+
+    def _bind_unix(self, path: str, mode: int | None) -> None:
+        if not hasattr(socket, "AF_UNIX"):
+            raise BindError(f"cannot listen on unix:{path}: this system has no Unix sockets")
+        mode = _make_way(path, self._files, mode)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._share(listener)
+        listener.bind(path)
+        found = os.stat(path)
+        self._files.append(_File(os.path.abspath(path), found.st_dev, found.st_ino))
+        # Whatever the umask has left open until now: nobody can connect before `listen`.
+        os.chmod(path, mode)
+        listener.setblocking(False)
 
 
-def open_listeners(bind: Bind, slots: int = 1) -> Listeners:
-    """Bind what `bind` says, for so many slots. Raises `BindError`."""
-    place = bind.places[0]
-    if place.fd is not None:
-        return Listeners([[_inherited(place.fd)]] * slots)
-    if place.path is not None:
-        listener = _bind_unix(place.path)
-        found = os.stat(place.path)
-        return Listeners([[listener]] * slots, (place.path, found.st_dev, found.st_ino))
-    spread = slots > 1 and sys.platform == "linux"
-    return Listeners(_bind_tcp(place.host or "*", place.port, slots, spread), _spread=spread)
+def open_listeners(
+    bind: Bind,
+    slots: int = 1,
+    *,
+    supervised: bool = False,
+    activated: bool = False,
+    environment: MutableMapping[str, str] | None = None,
+) -> Listeners:
+    """Bind every place `bind` says, for so many slots. Raises `BindError`, nothing left open.
+
+    `supervised`: slots may be added and steered, so each gets sockets of its own where the
+    system can do that. `activated`: nobody has said where to listen, so the sockets that
+    systemd has passed are taken if there are any; then what says so is removed from
+    `environment` (None: the process's own), lest children take them for theirs.
+    """
+    environment = os.environ if environment is None else environment
+    passed = _passed(environment)
+    if passed and activated:
+        return Listeners([_take_passed(passed, environment)] * slots)
+    hint = f" (systemd has passed {passed} sockets, for use without an address)" if passed else ""
+    listeners = Listeners([[]] * slots)
+    listeners._bind(bind, supervised and sys.platform == "linux", hint)
+    return listeners
 
 
 def describe(listener: socket.socket) -> str:
@@ -106,10 +261,14 @@ def explain(error: OSError, place: str) -> BindError:
     return BindError(f"cannot listen on {place}: {reason}")
 
 
+def _twice(place: Place | str) -> BindError:
+    return BindError(f"cannot listen on {place}: another of the addresses given is the same")
+
+
 # -- TCP -------------------------------------------------------------------------------
 
 
-def _bind_tcp(host: str, port: int, slots: int, spread: bool) -> list[list[socket.socket]]:
+def _bind_tcp(host: str, port: int, slots: int, own: bool) -> list[list[socket.socket]]:
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         found = socket.getaddrinfo(
@@ -123,13 +282,13 @@ def _bind_tcp(host: str, port: int, slots: int, spread: bool) -> list[list[socke
     places = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     for attempt in range(_ATTEMPTS):
         try:
-            return _bind_places(places, port, slots, spread)
+            return _bind_places(places, port, slots, own)
         except OSError as error:
             # With port 0 and several addresses, the port the first one got may be taken at
             # another: try again with a different one.
             again = port == 0 and len(places) > 1 and attempt < _ATTEMPTS - 1
             if error.errno != errno.EADDRINUSE or not again:
-                raise explain(error, place) from None
+                raise
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -137,7 +296,7 @@ def _bind_places(
     places: Sequence[tuple[socket.AddressFamily, tuple[Any, ...]]],
     port: int,
     slots: int,
-    spread: bool,
+    own: bool,
 ) -> list[list[socket.socket]]:
     opened: list[socket.socket] = []
     made: list[list[socket.socket]] = [[] for _ in range(slots)]
@@ -154,10 +313,10 @@ def _bind_places(
             opened.append(first)
             port = first.getsockname()[1]
             for slot in made:
-                each = _bound(family, address, port, reuse_port=True) if spread else first
+                each = _bound(family, address, port, reuse_port=True) if own else first
                 opened.append(each)
                 slot.append(each)
-            if spread:
+            if own:
                 # It has reserved the port and found any stranger listening there, which
                 # sockets with SO_REUSEPORT alone would silently join.
                 first.close()
@@ -168,6 +327,16 @@ def _bind_places(
             each.close()
         raise
     return made
+
+
+def _another(listener: socket.socket) -> socket.socket:
+    """One more socket of the same group."""
+    address = listener.getsockname()
+    return _bound(listener.family, address, address[1], reuse_port=True)
+
+
+def _address(listener: socket.socket) -> tuple[int, object]:
+    return listener.family, listener.getsockname()
 
 
 def _bound(
@@ -189,34 +358,28 @@ def _bound(
     return listener
 
 
-# -- Unix sockets and inherited descriptors --------------------------------------------
+# -- Unix sockets ----------------------------------------------------------------------
 
 
-def _bind_unix(path: str) -> socket.socket:
-    place = f"unix:{path}"
-    if not hasattr(socket, "AF_UNIX"):
-        raise BindError(f"cannot listen on {place}: this system has no Unix sockets")
-    mode = 0o666  # a proxy often runs as another user; a directory's mode can narrow it
+def _make_way(path: str, ours: Collection[_File], mode: int | None) -> int:
+    """Remove a file that a dead server has left at `path`; the mode for the new one.
+
+    That is `mode`, or else the old file's, or else for everybody, because a proxy often runs
+    as another user; the directory's mode can narrow it. Raises `OSError` and `BindError`.
+    """
     try:
         found = os.stat(path)
     except OSError:
-        pass
-    else:
-        if not stat.S_ISSOCK(found.st_mode):
-            raise BindError(f"cannot listen on {place}: a file that is no socket is there")
-        if _is_live(path):
-            raise explain(OSError(errno.EADDRINUSE, ""), place)
-        mode = stat.S_IMODE(found.st_mode)
-        _remove(path, found.st_dev, found.st_ino)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(path)
-        os.chmod(path, mode)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise explain(error, place) from None
-    return listener
+        return 0o666 if mode is None else mode
+    if not stat.S_ISSOCK(found.st_mode):
+        raise BindError(f"cannot listen on unix:{path}: a file that is no socket is there")
+    file = _File(path, found.st_dev, found.st_ino)
+    if any(file[1:] == each[1:] for each in ours):
+        raise _twice(f"unix:{path}")
+    if _is_live(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    _remove(file)
+    return stat.S_IMODE(found.st_mode) if mode is None else mode
 
 
 def _is_live(path: str) -> bool:
@@ -233,17 +396,19 @@ def _is_live(path: str) -> bool:
     return True
 
 
-def _remove(path: str, device: int, inode: int) -> None:
+def _remove(file: _File) -> None:
     """Unlink the file unless another one has taken its place."""
-    try:
-        found = os.stat(path)
-        if (found.st_dev, found.st_ino) == (device, inode):
-            os.unlink(path)
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        found = os.stat(file.path)
+        if (found.st_dev, found.st_ino) == (file.device, file.inode):
+            os.unlink(file.path)
 
 
-def _inherited(fd: int) -> socket.socket:
+# -- inherited descriptors -------------------------------------------------------------
+
+
+def _inherited(fd: int, place: str) -> socket.socket:
+    """A duplicate of the socket at descriptor `fd`; messages call it `place`."""
     try:
         listener = socket.socket(fileno=os.dup(fd))
     except OSError as error:
@@ -252,9 +417,48 @@ def _inherited(fd: int) -> socket.socket:
             errno.ENOTSOCK: "it is not a socket",
         }
         reason = known.get(error.errno or 0, error.strerror)
-        raise BindError(f"cannot listen on file descriptor {fd}: {reason}") from None
+        raise BindError(f"cannot listen on {place}: {reason}") from None
     if listener.type != socket.SOCK_STREAM:
         listener.close()
-        raise BindError(f"cannot listen on file descriptor {fd}: it is not a stream socket")
+        raise BindError(f"cannot listen on {place}: it is not a stream socket")
+    if _is_connected(listener):
+        listener.close()
+        raise BindError(f"cannot listen on {place}: it is a connection")
     listener.setblocking(False)
     return listener
+
+
+def _is_connected(listener: socket.socket) -> bool:
+    try:
+        listener.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def _passed(environment: MutableMapping[str, str]) -> int:
+    """How many sockets systemd has passed to this process (sd_listen_fds(3))."""
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return 0
+    count = environment.get("LISTEN_FDS", "")
+    return int(count) if count.isdecimal() else 0
+
+
+def _take_passed(count: int, environment: MutableMapping[str, str]) -> list[socket.socket]:
+    """Take the sockets over from systemd's descriptors, and the variables away."""
+    names = environment.get("LISTEN_FDNAMES", "").split(":")
+    fds = range(_PASSED_FROM, _PASSED_FROM + count)
+    taken: list[socket.socket] = []
+    try:
+        for fd in fds:
+            name = names[fd - _PASSED_FROM] if len(names) == count else ""
+            taken.append(_inherited(fd, f"systemd's socket {name or fd}"))
+    except BaseException:
+        for each in taken:
+            each.close()
+        raise
+    for fd in fds:
+        os.close(fd)
+    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"):
+        environment.pop(variable, None)
+    return taken
