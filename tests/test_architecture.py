@@ -27,6 +27,7 @@ NATIVE = [
     ("headers", "B"),
     ("http1.parser", "B"),
     ("http1.writer", "B"),
+    ("board", "C"),
     ("deadlines", "C"),
     ("access", "C"),
     ("asgi.scope", "C"),

@@ -118,3 +118,57 @@ cdef extern from "fs_date.h" nogil:
     void fs_date_http(uint8_t *dst, int64_t seconds)
     void fs_date_log(uint8_t *dst, int64_t seconds, int32_t offset)
     size_t fs_decimal(uint8_t *dst, uint64_t v)
+
+
+cdef extern from "fs_board.h" nogil:
+    enum:
+        FS_BOARD_LAYOUT
+        FS_BOARD_CAUSES
+        FS_BOARD_CLASSES
+        FS_BOARD_BUCKETS
+        FS_BOARD_TEXT
+
+    const int64_t *fs_board_bounds
+
+    ctypedef struct fs_board_head:
+        int64_t layout
+        int64_t rows
+        int64_t started
+        int64_t phase
+        int64_t slots
+        int64_t *restarts
+
+    ctypedef struct fs_board_row:
+        int64_t taken
+        int64_t slot
+        int64_t started
+        int64_t requests_before
+        int64_t memory
+        int64_t pid
+        int64_t phase
+        int64_t due
+        int64_t lag
+        int64_t connections
+        int64_t exchanges
+        int64_t requests
+        int64_t connections_made
+        int64_t bytes_in
+        int64_t bytes_out
+        int64_t *responses
+        int64_t *latency
+        int64_t latency_us
+
+    int64_t fs_board_get(const int64_t *word)
+    void fs_board_set(int64_t *word, int64_t value)
+    void fs_board_add(int64_t *word, int64_t value)
+    int64_t fs_board_count(const int64_t *word)
+    int64_t fs_board_sum(int64_t sum, const int64_t *word)
+    void fs_board_respond(fs_board_row *row, int status)
+    void fs_board_time(fs_board_row *row, int64_t us)
+    void fs_board_note(fs_board_row *row, const void *text, size_t n)
+    size_t fs_board_text(const fs_board_row *row, char *dst)
+    void fs_board_clear(fs_board_row *row)
+    fs_board_row *fs_board_row_at(fs_board_head *head, int64_t index)
+    size_t fs_board_size(int64_t rows)
+    void fs_board_format(fs_board_head *head, int64_t rows, int64_t started)
+    bint fs_board_check(const fs_board_head *head, size_t size)

@@ -1,0 +1,55 @@
+"""The board: counters and states of all processes of a server in one block of memory."""
+
+from libc.stdint cimport int64_t
+
+from .leaves cimport (fs_board_add, fs_board_head, fs_board_note, fs_board_respond, fs_board_row,
+                      fs_board_time)
+
+
+# The memory of a board.
+cdef class Block:
+    cdef fs_board_head *head        # into `view`
+    cdef Py_buffer view             # held from __cinit__ to __dealloc__: keeps the mapping alive
+    cdef bint viewed
+    cdef Py_ssize_t rows            # checked once against the size of the memory
+
+
+# What one process tells of itself.
+cdef class Row:
+    cdef fs_board_row *p            # into `block`, or into `own`
+    cdef Block block                # None for a row of its own
+    cdef void *own                  # memory of a row that is on no board, or NULL
+    cdef readonly int index         # on its board; -1: on none
+
+    # The hot path: a few instructions each, and nothing that can fail.
+
+    cdef inline void connected(self) noexcept:
+        fs_board_add(&self.p.connections, 1)
+        fs_board_add(&self.p.connections_made, 1)
+
+    cdef inline void disconnected(self) noexcept:
+        fs_board_add(&self.p.connections, -1)
+
+    cdef inline void exchange_begins(self) noexcept:
+        fs_board_add(&self.p.exchanges, 1)
+        fs_board_add(&self.p.requests, 1)
+
+    cdef inline void exchange_ends(self) noexcept:
+        fs_board_add(&self.p.exchanges, -1)
+
+    # `text`: the request line.
+    cdef inline void note(self, const void *text, size_t n) noexcept:
+        fs_board_note(self.p, text, n)
+
+    # `status` 0: the client left before it had its answer.
+    cdef inline void responded(self, int status) noexcept:
+        fs_board_respond(self.p, status)
+
+    cdef inline void took(self, int64_t us) noexcept:
+        fs_board_time(self.p, us)
+
+    cdef inline void received(self, int64_t n) noexcept:
+        fs_board_add(&self.p.bytes_in, n)
+
+    cdef inline void sent(self, int64_t n) noexcept:
+        fs_board_add(&self.p.bytes_out, n)

@@ -1,0 +1,101 @@
+/* The board's layout and counting, by whoever compiles it: prints nothing and returns 0 if right. */
+#include "fs_board.h"
+
+#include <stdio.h>
+
+#define CHECK(what)                                       \
+    do {                                                  \
+        if (!(what)) {                                    \
+            printf("line %d: %s\n", __LINE__, #what);     \
+            return 1;                                     \
+        }                                                 \
+    } while (0)
+
+static int64_t memory[1024];
+
+static int layout(void)
+{
+    CHECK(sizeof(fs_board_head) % 64 == 0);
+    CHECK(sizeof(fs_board_row) % 64 == 0);
+    CHECK(offsetof(fs_board_row, pid) % 64 == 0); /* where the second writer begins */
+    CHECK(fs_board_size(2) == sizeof(fs_board_head) + 2 * sizeof(fs_board_row));
+    return 0;
+}
+
+static int boards(void)
+{
+    fs_board_head *head = (fs_board_head *)memory;
+    CHECK(!fs_board_check(head, sizeof(memory)));
+    fs_board_format(head, 3, 7);
+    CHECK(fs_board_check(head, fs_board_size(3)));
+    CHECK(!fs_board_check(head, fs_board_size(3) - 1));
+    CHECK(!fs_board_check(head, 8));
+    head->layout++;
+    CHECK(!fs_board_check(head, fs_board_size(3)));
+    head->layout--;
+    head->rows = INT64_MAX;
+    CHECK(!fs_board_check(head, fs_board_size(3)));
+    head->rows = -1;
+    CHECK(!fs_board_check(head, fs_board_size(3)));
+    CHECK((char *)fs_board_row_at(head, 2) + sizeof(fs_board_row)
+          == (char *)memory + fs_board_size(3));
+    return 0;
+}
+
+static int counts(fs_board_row *row)
+{
+    int64_t word = INT64_MAX;
+    fs_board_add(&word, 1);
+    CHECK(word == INT64_MIN && fs_board_count(&word) == 0);
+    word = 5;
+    CHECK(fs_board_sum(INT64_MAX - 4, &word) == INT64_MAX);
+    CHECK(fs_board_sum(INT64_MAX - 5, &word) == INT64_MAX);
+    CHECK(fs_board_sum(1, &word) == 6);
+    fs_board_respond(row, 100);
+    fs_board_respond(row, 599);
+    fs_board_respond(row, 600);
+    fs_board_respond(row, 0);
+    CHECK(row->responses[0] == 1 && row->responses[4] == 1 && row->responses[5] == 2);
+    fs_board_time(row, -1);
+    fs_board_time(row, 500);
+    fs_board_time(row, 501);
+    fs_board_time(row, 10000000);
+    fs_board_time(row, 10000001);
+    CHECK(row->latency[0] == 2 && row->latency[1] == 1);
+    CHECK(row->latency[FS_BOARD_BUCKETS - 2] == 1 && row->latency[FS_BOARD_BUCKETS - 1] == 1);
+    CHECK(row->latency_us == 500 + 501 + 10000000 + 10000001);
+    return 0;
+}
+
+static int texts(fs_board_row *row)
+{
+    char text[FS_BOARD_TEXT + 1], long_one[FS_BOARD_TEXT + 9];
+    fs_board_note(row, "GET /\x7f\xff\n", 8);
+    CHECK(fs_board_text(row, text) == 8 && memcmp(text, "GET /???", 8) == 0);
+    memset(long_one, 'a', sizeof(long_one));
+    fs_board_note(row, long_one, sizeof(long_one));
+    text[FS_BOARD_TEXT] = '!';
+    CHECK(fs_board_text(row, text) == FS_BOARD_TEXT && text[FS_BOARD_TEXT] == '!');
+    CHECK(row->spare_too[0] == 0);
+    row->text_len = INT64_MAX;
+    CHECK(fs_board_text(row, text) == FS_BOARD_TEXT);
+    row->text_len = -1;
+    CHECK(fs_board_text(row, text) == 0);
+    return 0;
+}
+
+static int clearing(fs_board_row *row)
+{
+    row->pid = row->connections = row->exchanges = row->due = row->memory = row->requests = 3;
+    fs_board_clear(row);
+    CHECK(row->pid == 0 && row->connections == 0 && row->exchanges == 0 && row->due == 0);
+    CHECK(row->memory == 0 && row->text_len == 0);
+    CHECK(row->requests == 3 && row->latency_us != 0 && row->responses[4] == 1);
+    return 0;
+}
+
+int main(void)
+{
+    fs_board_row *row = fs_board_row_at((fs_board_head *)memory, 0);
+    return layout() || boards() || counts(row) || texts(row) || clearing(row);
+}
