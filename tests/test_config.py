@@ -72,6 +72,9 @@ def test_an_alias_is_the_same_option() -> None:
         ({"prt": 1}, "there is no option 'prt'; did you mean 'port'?"),
         ({"port": 70000}, "port: 70000 is not between 0 and 65535"),
         ({"uds": "/x", "fd": 3}, "uds and fd exclude each other"),
+        ({"uds": "/x", "fd": 0}, "uds and fd exclude each other"),
+        ({"bind": ["a"]}, "bind: 'a' is not an address"),
+        ({"uds_mode": "rw"}, "uds_mode: 'rw' is no file mode"),
         ({"loop": "trio"}, "loop: 'trio' is not one of auto, uvloop, asyncio"),
     ],
 )
@@ -80,6 +83,38 @@ def test_errors_name_the_option(options: dict[str, object], message: str) -> Non
         Config("main:app", **options)
     assert message in str(caught.value)
     assert caught.value.status == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "places"),
+    [
+        ({}, ["127.0.0.1:8000"]),
+        ({"host": "::1", "port": 9000}, ["[::1]:9000"]),
+        ({"uds": "/run/a.sock"}, ["unix:/run/a.sock"]),
+        ({"fd": 0}, ["fd://0"]),
+        ({"bind": ["*:80", "unix:/run/a.sock"]}, ["*:80", "unix:/run/a.sock"]),
+        ({"bind": "*:80, fd://3"}, ["*:80", "fd://3"]),
+        ({"bind": (), "port": 80}, ["127.0.0.1:80"]),
+    ],
+)
+def test_what_is_listened_on_whichever_option_says_so(
+    options: dict[str, object], places: list[str]
+) -> None:
+    config = Config("main:app", **options)
+    assert [str(each) for each in config.bind.places] == places
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("host", "::1"), ("port", 0), ("uds", "/run/a.sock"), ("fd", 0)]
+)
+def test_bind_is_given_in_place_of_the_others(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"^bind and {name} exclude each other"):
+        Config("main:app", bind=["*:80"], **{name: value})
+
+
+def test_no_is_not_a_choice_that_excludes_another() -> None:
+    config = Config("main:app", preload=False, reload=True)
+    assert config.reload.reload
 
 
 def test_an_app_object_cannot_have_several_workers() -> None:

@@ -7,15 +7,19 @@ from pathlib import PurePosixPath
 import pytest
 
 from fastserve.options import (
+    Address,
     Choice,
     Flag,
     Headers,
     Integer,
     Kind,
     LogConfig,
+    Mode,
     Path,
+    Place,
     RootPath,
     Seconds,
+    Several,
     Size,
     Text,
 )
@@ -50,6 +54,30 @@ from fastserve.options import (
         (Headers(), {"x-a": "1"}, ((b"x-a", b"1"),)),
         (Headers(), ["x-empty:"], ((b"x-empty", b""),)),
         (LogConfig(), {"version": 1}, {"version": 1}),
+        (Address(), "127.0.0.1:8000", Place(host="127.0.0.1", port=8000)),
+        (Address(), " example.org:80 ", Place(host="example.org", port=80)),
+        (Address(), "http://127.0.0.1:8000/", Place(host="127.0.0.1", port=8000)),
+        (Address(), "[::1]:0", Place(host="::1", port=0)),
+        (Address(), "[::]:8000", Place(host="::", port=8000)),
+        (Address(), ":8000", Place(host="*", port=8000)),
+        (Address(), "*:8000", Place(host="*", port=8000)),
+        (Address(), "unix:/run/a b.sock", Place(path="/run/a b.sock")),
+        (Address(), "unix:///run/app.sock", Place(path="/run/app.sock")),
+        (Address(), "unix:app.sock", Place(path="app.sock")),
+        (Address(), "fd://3", Place(fd=3)),
+        (Address(), Place(fd=3), Place(fd=3)),
+        (Several(Address()), "a:1, [::1]:2", (Place(host="a", port=1), Place(host="::1", port=2))),
+        (Several(Address()), ["a:1", "fd://3"], (Place(host="a", port=1), Place(fd=3))),
+        (Several(Address()), Place(fd=3), (Place(fd=3),)),
+        (Several(Address()), (), ()),
+        (Several(Path()), "my templates,static", ("my templates", "static")),
+        (Several(Path()), PurePosixPath("/a"), ("/a",)),
+        (Several(Text()), " , ", ()),
+        (Mode(), "660", 0o660),
+        (Mode(), "0660", 0o660),
+        (Mode(), "0o600", 0o600),
+        (Mode(), 0o660, 0o660),
+        (Mode(), "000", 0),
         (LogConfig(), "log.ini", "log.ini"),
     ],
 )
@@ -89,8 +117,32 @@ def test_a_kind_converts(kind: Kind, value: object, expected: object) -> None:
         (Headers(), ["content-length: 1"], "server itself decides"),
         (Headers(), ["x: \u20ac"], "outside Latin-1"),
         (Headers(), 7, "not a list"),
+        (Address(), "8000", "not an address such as 127.0.0.1:8000"),
+        (Address(), "localhost", "not an address"),
+        (Address(), "::1:8000", "not an address"),
+        (Address(), "[]:8000", "not an address"),
+        (Address(), "https://127.0.0.1:8000", "not an address"),
+        (Address(), "127.0.0.1:70000", "70000 is not between 0 and 65535"),
+        (Address(), "unix:", "the path is empty"),
+        (Address(), "fd://x", "not a whole number"),
+        (Address(), "fd://-1", "not between"),
+        (Address(), 8000, "not text"),
+        (Several(Address()), ["a:1", "b"], "'b' is not an address"),
+        (Several(Path()), 7, "not text"),
+        (Mode(), "888", "no file mode"),
+        (Mode(), "1777", "no file mode"),
+        (Mode(), "66", "no file mode"),
+        (Mode(), 660, "660 is no file mode such as '660' or 0o660"),
+        (Mode(), True, "no file mode"),
     ],
 )
 def test_a_kind_refuses_with_the_reason(kind: Kind, value: object, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         kind(value)
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8000", "[::1]:8000", "*:80", "unix:/run/app.sock", "fd://3"]
+)
+def test_a_place_is_told_as_it_is_written(address: str) -> None:
+    assert str(Address()(address)) == address

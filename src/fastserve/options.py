@@ -190,7 +190,8 @@ class Place:
             return f"unix:{self.path}"
         if self.fd is not None:
             return f"fd://{self.fd}"
-        return f"[{self.host}]:{self.port}" if ":" in (self.host or "") else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in (self.host or "") else self.host
+        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class Address:
             return Place(path=Path()(text.removeprefix("unix:").removeprefix("//")))
         if text.startswith("fd://"):
             return Place(fd=Integer()(text.removeprefix("fd://")))
-        match = re.fullmatch(r"(?:https?://)?(?:\[([^\]]*)\]|([^:/\[\]]*)):([0-9]{1,5})/?", text)
+        match = re.fullmatch(r"(?:http://)?(?:\[([^\]]+)\]|([^:/\[\]]*)):([0-9]{1,5})/?", text)
         if not match:
             raise ValueError(
                 f"{value!r} is not an address such as 127.0.0.1:8000, [::]:8000, "
@@ -219,7 +220,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Several:
-    """One value of a kind, or a list of them; held as a tuple."""
+    """One value of a kind, or a list of them; held as a tuple. Text is split at commas."""
 
     kind: Kind
 
@@ -231,7 +232,7 @@ class Several:
         if isinstance(value, (list, tuple)):
             return tuple(self.kind(each) for each in value)
         if isinstance(value, str):
-            return tuple(self.kind(each) for each in re.split(r"[,\s]+", value) if each)
+            return tuple(self.kind(each.strip()) for each in value.split(",") if each.strip())
         return (self.kind(value),)
 
 
@@ -245,7 +246,7 @@ class Mode:
         if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{3,4}", value.strip()):
             value = int(value.strip().removeprefix("0o"), 8)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o777:
-            raise ValueError(f"{value!r} is no file mode such as 660")
+            raise ValueError(f"{value!r} is no file mode such as '660' or 0o660")
         return value
 
 
