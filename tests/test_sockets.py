@@ -18,6 +18,7 @@ import pytest
 
 from fastserve.config import Bind
 from fastserve.errors import BindError
+from fastserve.options import Address, Several
 from fastserve.sockets import Listeners, describe, explain, open_listeners
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads over SO_REUSEPORT")
@@ -175,11 +176,135 @@ def test_a_successors_file_is_not_removed(short_path: Path) -> None:
     assert path.exists()
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o777])
+def test_a_unix_socket_has_the_mode_that_is_given(short_path: Path, mode: int) -> None:
+    path = short_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    former = os.umask(0o027)
+    try:
+        with opened(uds=str(path), uds_mode=mode):
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+    finally:
+        os.umask(former)
+
+
+def test_nobody_can_connect_before_the_mode_is_set(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chmod, path = os.chmod, short_path / "s"
+    refused = []
+
+    def late(*arguments: Any) -> None:
+        with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+            client.connect(str(path))
+        refused.append(True)
+        chmod(*arguments)
+
+    monkeypatch.setattr(os, "chmod", late)
+    with opened(uds=str(path), uds_mode=0o600):
+        assert refused
+
+
+def test_a_relative_path_is_removed_though_the_directory_has_changed(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(short_path)
+    with opened(uds="s"):
+        monkeypatch.chdir("/")
+    assert not (short_path / "s").exists()
+
+
+def test_a_process_that_did_not_make_the_file_does_not_remove_it(short_path: Path) -> None:
+    path = short_path / "s"
+    with opened(uds=str(path)) as listeners:
+        child = os.fork()
+        if child == 0:
+            listeners.close()
+            os._exit(0 if path.exists() else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_missing_directory_and_a_path_too_long_are_explained(short_path: Path) -> None:
     with pytest.raises(BindError, match="the directory does not exist"):
         open_listeners(Bind(uds=str(short_path / "none" / "s")))
     with pytest.raises(BindError, match="too long"):
         open_listeners(Bind(uds=str(short_path / ("s" * 200))))
+
+
+# -- several places --------------------------------------------------------------------
+
+
+def places(*addresses: str) -> Any:
+    return Several(Address())(addresses)
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_every_place_is_listened_on_by_every_slot(short_path: Path, supervised: bool) -> None:
+    one, two = short_path / "1", short_path / "2"
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        wanted = places(
+            "127.0.0.1:0", "[::1]:0", f"unix:{one}", f"unix:{two}", f"fd://{inherited.fileno()}"
+        )
+        with opened(2, supervised=supervised, bind=wanted) as listeners:
+            assert [len(slot) for slot in listeners.slots] == [5, 5]
+            listeners.listen(1, 8)
+            for each in listeners.slots[1]:
+                with socket.socket(each.family) as client:
+                    client.connect(each.getsockname())
+            assert listeners.urls[2:4] == [f"unix:{one}", f"unix:{two}"]
+            assert len(listeners.urls) == 5
+    assert not one.exists()
+    assert not two.exists()
+
+
+def test_a_place_that_cannot_be_had_leaves_none_of_the_others(short_path: Path) -> None:
+    path = short_path / "s"
+    before = set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else set()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(BindError, match=f"{taken}: the address is already in use"):
+            open_listeners(Bind(bind=places("127.0.0.1:0", f"unix:{path}", taken)), 2)
+    assert not path.exists()
+    if sys.platform == "linux":
+        assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_the_same_address_twice_is_refused(short_path: Path, supervised: bool) -> None:
+    with opened(port=0) as listeners:
+        (port,) = ports(listeners)
+    for one, two in [
+        (f"127.0.0.1:{port}", f"localhost:{port}"),
+        (f"unix:{short_path}/s", f"unix:{short_path}/../{short_path.name}/s"),
+    ]:
+        with pytest.raises(BindError, match="another of the addresses given is the same"):
+            open_listeners(Bind(bind=places(one, two)), supervised=supervised)
+        with opened(supervised=supervised, bind=places(one, one)) as listeners:
+            assert len(listeners.slots[0]) == 1
+    assert not (short_path / "s").exists()
+
+
+def test_every_interface_is_ipv4_and_ipv6_and_the_ipv6_one_alone_is_not() -> None:
+    with opened(bind=places("*:0")) as listeners:
+        assert {each.family for each in listeners.slots[0]} == {socket.AF_INET, socket.AF_INET6}
+        listeners.listen(0, 8)
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, *ports(listeners))).close()
+    with opened(bind=places("[::]:0")) as listeners:
+        listeners.listen(0, 8)
+        (port,) = ports(listeners)
+        socket.create_connection(("::1", port)).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_port_that_somebody_else_listens_on_first_is_named() -> None:
+    """Both are bound, since neither listened; the second to listen is told."""
+    with opened(port=0) as first, opened(port=ports(first).pop()) as second:
+        first.listen(0, 8)
+        with pytest.raises(BindError, match=r"127.0.0.1:\d+: the address is already in use"):
+            second.listen(0, 8)
 
 
 # -- inherited descriptors -------------------------------------------------------------
@@ -206,6 +331,15 @@ def test_a_descriptor_that_is_no_listening_socket_is_explained() -> None:
         pytest.raises(BindError, match="not a stream socket"),
     ):
         open_listeners(Bind(fd=datagram.fileno()))
+
+
+def test_a_connection_is_no_place_to_listen() -> None:
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(BindError, match="it is a connection"):
+        open_listeners(Bind(fd=left.fileno()))
+
+
+# -- errors in words -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
