@@ -33,6 +33,7 @@ MODULES = {
     "outlet": [],
     "shared": ["fs_date"],
     "sendfile": [],
+    "unread": [],
     "connection": [],
     "http1.parser": ["fs_scan", "fs_http1", "fs_chunked", "fs_target"],
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],

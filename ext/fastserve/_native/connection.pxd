@@ -1,5 +1,7 @@
 """The asyncio protocol of one connection, and what all of an event loop's share."""
 
+from libc.stdint cimport int64_t
+
 from .deadlines cimport Link
 from .http1.channel cimport Http1Channel
 from .outlet cimport Outlet
@@ -28,12 +30,14 @@ cdef class Connection(Outlet):
     cdef Link read_link             # in one of the queues WAIT_HEAD .. WAIT_LINGER
     cdef Link write_link            # in WAIT_WRITE
     cdef int waiting_for            # the queue read_link is in
+    cdef int64_t quiet_since        # monotonic_ms; means something while no request is under way
     cdef bint closing               # close() or abort() was called
     cdef bint reading_paused
     cdef bint write_warns           # asyncio's transports log what is written to a reset connection
     cdef object body_reader         # the transport's protocol after a large upload, or None
     cdef Py_ssize_t unwritten       # the transport's backlog when write_link was queued
-    cdef int hand_over(self, object data) except -1
+    cdef bint idle(self) except -1
+    cdef int hand_over(self, bytes data) except -1
     cdef Lease lease(self)
     cdef int body_received(self, bytes data) except -1
     cdef int choose_reader(self) except -1

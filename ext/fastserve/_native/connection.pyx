@@ -11,6 +11,7 @@ from cpython.bytes cimport (PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyByte
                             _PyBytes_Resize)
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
 import asyncio
@@ -24,7 +25,9 @@ from .buffer cimport WriteBuffer, give_back
 from .deadlines cimport monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .outlet cimport Outlet
-from .shared cimport WAIT_BODY, WAIT_HEAD, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE, Shared
+from .shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE,
+                      Shared)
+from .unread cimport unread
 
 cdef extern from "Python.h":
     void Py_DECREF(PyObject *o)
@@ -73,13 +76,29 @@ cdef class Service(Shared):
         """Open connections."""
         return len(self.open)
 
-    def drain(self):
-        """Close idle connections now, others after their response. Cannot be undone."""
+    def close_idle(self, double quiet):
+        """Close connections with no request under way that were quiet for `quiet` seconds.
+
+        One on whose socket something waits unread stays. Returns how many idle ones stay.
+        """
         cdef Connection connection
-        self.draining = True
+        cdef int64_t now = monotonic_ms()
+        cdef int64_t latest = now - <int64_t>(min(quiet, 1e9) * 1000)
+        cdef dict quiet_ones = {}   # by their transports
+        cdef int idle = 0
         for connection in list(self.open):
-            if connection.channel is not None:
-                connection.channel.drain()
+            if not connection.idle():
+                continue
+            if connection.transport.get_write_buffer_size():
+                connection.quiet_since = now
+            idle += 1
+            if connection.quiet_since <= latest:
+                quiet_ones[connection.transport] = connection
+        for transport in unread(list(quiet_ones)):
+            del quiet_ones[transport]
+        for connection in quiet_ones.values():
+            connection.channel.leave()
+        return idle - len(quiet_ones)
 
     def disconnect(self):
         """Tell every open exchange http.disconnect, though its client is still there."""
@@ -229,9 +248,11 @@ cdef class Connection(Outlet):
         self.channel = Http1Channel(service, self, ScopeTemplate(
             self.scheme, self.client, server, service.root_path, service.state))
         service.open.add(self)
+        service.row.connected()
         self.wait_for(WAIT_HEAD)
 
     def data_received(self, bytes data not None):
+        self.service.row.received(PyBytes_GET_SIZE(data))
         if self.closing:
             return
         self.corked = True
@@ -250,6 +271,7 @@ cdef class Connection(Outlet):
 
     cdef int body_received(self, bytes data) except -1:
         """From `BodyReader`."""
+        self.service.row.received(PyBytes_GET_SIZE(data))
         if self.closing:
             return 0
         self.corked = True
@@ -299,7 +321,9 @@ cdef class Connection(Outlet):
         self.channel = None
         self.transport = None
         self.body_reader = None
-        self.service.open.discard(self)
+        if self in self.service.open:
+            self.service.open.remove(self)
+            self.service.row.disconnected()
         self.service.became_idle()
 
     def pause_writing(self):
@@ -335,8 +359,9 @@ cdef class Connection(Outlet):
             self.hand_over(data)
         return 0
 
-    cdef int hand_over(self, object data) except -1:
+    cdef int hand_over(self, bytes data) except -1:
         if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
+            self.service.row.sent(PyBytes_GET_SIZE(data))
             self.transport.write(data)
         return 0
 
@@ -357,14 +382,22 @@ cdef class Connection(Outlet):
             self.transport.resume_reading()
         return 0
 
+    cdef bint idle(self) except -1:
+        return (not self.closing and self.channel is not None and self.channel.idle()
+                and not self.transport.is_closing())
+
     cdef int wait_for(self, int kind) except -1:
+        cdef int64_t now
         if self.closing or (kind == self.waiting_for and kind != WAIT_BODY):
             return 0
         self.waiting_for = kind
         if kind == WAIT_NOTHING:
             unlink(&self.read_link)
         else:
-            self.service.queue(kind).add(&self.read_link, monotonic_ms())
+            now = monotonic_ms()
+            if kind != WAIT_KEEP_ALIVE:
+                self.quiet_since = now
+            self.service.queue(kind).add(&self.read_link, now)
             self.service.arm_tick()
         return 0
 

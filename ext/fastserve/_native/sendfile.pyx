@@ -11,15 +11,18 @@ import os
 from fastserve._native.errors import ClientDisconnected
 
 from .asgi.exchange cimport Exchange
+from .board cimport Row
 from .outlet cimport Outlet
 
 # One call's most: other connections get their turn after it.
 AT_ONCE = 1 << 20
 
 
-async def send_file(Outlet outlet not None, Exchange exchange not None, int fd, offset, count):
+async def send_file(Outlet outlet not None, Exchange exchange not None, Row row not None,
+                    int fd, offset, count):
     """Send `count` bytes of the regular file `fd` from `offset` (-1: from its position).
 
+    They are counted in `row` as they leave.
     Everything written before leaves first. Raises ClientDisconnected when the peer goes,
     OSError when the file cannot be read or ends early; part of it may then be sent.
     """
@@ -30,7 +33,7 @@ async def send_file(Outlet outlet not None, Exchange exchange not None, int fd, 
     transport.set_write_buffer_limits(high=0)
     try:
         await _writable(outlet, exchange)
-        await _copy(outlet, exchange, transport.get_extra_info("socket").fileno(), fd,
+        await _copy(outlet, exchange, row, transport.get_extra_info("socket").fileno(), fd,
                     None if offset < 0 else offset, count)
     finally:
         if not exchange.lost:
@@ -52,7 +55,7 @@ async def _writable(Outlet outlet, Exchange exchange):
             exchange.senders.remove(waiter)
 
 
-async def _copy(Outlet outlet, Exchange exchange, int target, int fd, offset, left):
+async def _copy(Outlet outlet, Exchange exchange, Row row, int target, int fd, offset, left):
     try:
         while left:
             if exchange.lost:
@@ -66,6 +69,7 @@ async def _copy(Outlet outlet, Exchange exchange, int target, int fd, offset, le
                 raise ClientDisconnected("the client has disconnected") from error
             if sent == 0:
                 raise OSError("the file became shorter while it was sent")
+            row.sent(sent)
             left -= sent
             if offset is not None:
                 offset += sent

@@ -3,6 +3,8 @@
 from libc.stdint cimport int64_t
 
 from .access cimport AccessLog
+from .asgi.exchange cimport Exchange
+from .board cimport Row
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue
 from .http1.parser cimport ParserLimits
@@ -29,6 +31,8 @@ cdef class Shared:
     cdef str root_path
     cdef ParserLimits limits
     cdef AccessLog access           # None: no access log
+    cdef Row row                    # what is counted
+    cdef bint clocked               # exchanges take the time: for the row, or the access log
     cdef DeadlineQueue head_queue
     cdef DeadlineQueue idle_queue
     cdef DeadlineQueue keep_alive_queue
@@ -43,6 +47,7 @@ cdef class Shared:
     cdef bint date_wanted
     cdef bint draining              # answers carry Connection: close
     cdef set running                # exchanges whose application is suspended
+    cdef Exchange starting          # whose application is in its first step, or None
     cdef int limit_concurrency
     cdef int64_t limit_requests
     cdef object on_max_requests

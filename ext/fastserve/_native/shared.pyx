@@ -8,9 +8,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
+import asyncio
 import contextvars
 
+from fastserve._native.asgi.exchange import printable
+
 from .access cimport AccessLog
+from .asgi.exchange cimport Exchange
+from .board cimport Row
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue, monotonic_ms, wall_seconds
 from .http1.parser cimport ParserLimits
@@ -35,7 +40,7 @@ cdef class Shared:
                  limit_request_trailers=8192, limit_concurrency=0, limit_max_requests=0,
                  on_max_requests=None, double timeout_keep_alive=75.0,
                  double timeout_request_head=30.0, double timeout_request_body=30.0,
-                 double timeout_write=30.0):
+                 double timeout_write=30.0, Row row=None, bint timed=False):
         cdef WriteBuffer fields = WriteBuffer()
         self.app = app
         self.loop = loop
@@ -47,6 +52,8 @@ cdef class Shared:
             trailers=limit_request_trailers)
         if access_write is not None:
             self.access = AccessLog(loop, access_write, access_colour)
+        self.row = Row() if row is None else row
+        self.clocked = timed or access_write is not None
         self.head_queue = DeadlineQueue(WAIT_HEAD, timeout_request_head)
         # The wait between exchanges has two stages; 0 switches off only the second.
         idle = min(IDLE, timeout_keep_alive) or IDLE
@@ -73,6 +80,30 @@ cdef class Shared:
         """Once, after lifespan startup: what every request's context and state are copied from."""
         self.context = context
         self.state = state
+
+    def drain(self):
+        """From now on every response head says Connection: close. Cannot be undone.
+
+        A connection whose last head did not say so stays open, for its client relies on it.
+        """
+        self.draining = True
+
+    def request_line(self, task):
+        """"GET /path" of the exchange whose application runs as `task`, or None.
+
+        From any thread, in the application's very first step too.
+        """
+        cdef Exchange exchange
+        cdef Exchange starting = self.starting
+        if task is None:
+            return None
+        for exchange in list(self.running):
+            if exchange.task is task:
+                return f"{exchange.method} {printable(exchange.target)}"
+        # The exchange knows its task only after the first step.
+        if starting is not None and asyncio.current_task(self.loop) is task:
+            return f"{starting.method} {printable(starting.target)}"
+        return None
 
     cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1:
         """The fields every response gets: Date, Server, and the operator's own."""
@@ -109,6 +140,7 @@ cdef class Shared:
     cdef int exchange_begins(self) except -1:
         self.exchanges += 1
         self.requests += 1
+        self.row.exchange_begins()
         if self.requests == self.limit_requests and self.on_max_requests is not None:
             self.loop.call_soon(self.on_max_requests)
         return 0
@@ -116,6 +148,7 @@ cdef class Shared:
     cdef int exchange_ends(self) except -1:
         """Response and application are both over."""
         self.exchanges -= 1
+        self.row.exchange_ends()
         if self.exchanges == 0:
             self.became_idle()
         return 0

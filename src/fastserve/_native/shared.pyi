@@ -6,6 +6,8 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
+from fastserve._native.board import Row
+
 TICK: float
 LINGER: float
 IDLE: float
@@ -37,6 +39,8 @@ class Shared:
         timeout_request_head: float = 30.0,
         timeout_request_body: float = 30.0,
         timeout_write: float = 30.0,
+        row: Row | None = None,
+        timed: bool = False,
     ) -> None: ...
     @property
     def app(self) -> Callable[..., Any]: ...
@@ -49,3 +53,5 @@ class Shared:
     @property
     def exchanges(self) -> int: ...
     def set_context(self, context: contextvars.Context, state: dict[str, Any] | None) -> None: ...
+    def drain(self) -> None: ...
+    def request_line(self, task: object) -> str | None: ...

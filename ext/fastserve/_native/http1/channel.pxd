@@ -38,7 +38,8 @@ cdef class Http1Channel(Sink):
     cdef int connection_lost(self) except -1
     cdef int writable(self) except -1
     cdef int timed_out(self, int kind) except -1
-    cdef int drain(self) except -1
+    cdef bint idle(self) noexcept
+    cdef int leave(self) except -1
 
     cdef int take_events(self) except -1
     cdef int begin_request(self) except -1

@@ -32,6 +32,7 @@ cdef enum:
     HEAD_READ = 8192                # one read where a head is expected and a body may follow
     DISCARD_MOST = 65536            # unwanted body we read to keep the connection
     COPY_MOST = 16384               # a larger body goes to the transport uncopied
+    LEFT = 0                        # in place of a status: the client left before its answer
 
 
 @cython.final
@@ -143,8 +144,7 @@ cdef class Http1Channel(Sink):
         self.exchange = None
         self.scope = None
         if exchange is not None:
-            # nginx's convention: the client left before it had its answer.
-            self.log(exchange, 499)
+            self.log(exchange, LEFT)
             exchange.disconnect(True)
         self.outlet = None
         return 0
@@ -174,12 +174,15 @@ cdef class Http1Channel(Sink):
             self.refuse(408, "the request took too long")
         return 0
 
-    cdef int drain(self) except -1:
-        """The server is going down: an idle connection closes, others after their response."""
-        if self.exchange is None and not self.in_message and not self.parser.waiting():
-            self.closed = True
-            self.outlet.close(False)
-        return 0
+    cdef bint idle(self) noexcept:
+        """Whether no request is under way, and none has begun to come."""
+        return (not self.closed and self.exchange is None and not self.in_message
+                and not self.parser.waiting())
+
+    cdef int leave(self) except -1:
+        """Close an idle connection."""
+        self.closed = True
+        return self.outlet.close(False)
 
     # Requests ----------------------------------------------------------------
 
@@ -200,8 +203,11 @@ cdef class Http1Channel(Sink):
         exchange.minor = parser.head.minor
         exchange.head_request = method is HEAD
         exchange.gone = self.peer_done
-        if shared.access is not None:
+        if shared.clocked:
             exchange.started_us = monotonic_us()
+        shared.row.note(parser.head_p + parser.head.method_off,
+                        parser.head.target_off + parser.head.target_len
+                        - parser.head.method_off)
         self.exchange = exchange
         self.in_message = True
         # Whatever the wait is for afterwards, it is for something new.
@@ -239,9 +245,6 @@ cdef class Http1Channel(Sink):
         self.in_message = False
         self.parser.trailer_pairs = None
         if self.exchange is None:
-            if self.shared.draining:
-                self.closed = True
-                self.outlet.close(self.parser.waiting())
             return 0
         self.continue_owed = False
         self.exchange.feed_end()
@@ -253,10 +256,15 @@ cdef class Http1Channel(Sink):
         """Run the application up to its first wait; afterwards anything may have happened."""
         cdef Exchange exchange = self.exchange
         cdef object scope = self.scope
+        cdef Shared shared = self.shared
         self.scope = None
-        exchange.run(self.shared.app, scope, PyContext_Copy(self.shared.context))
+        shared.starting = exchange
+        try:
+            exchange.run(shared.app, scope, PyContext_Copy(shared.context))
+        finally:
+            shared.starting = None
         if not exchange.ended:
-            self.shared.running.add(exchange)
+            shared.running.add(exchange)
         return 0
 
     cdef int refuse(self, int status, str reason) except -1:
@@ -269,6 +277,7 @@ cdef class Http1Channel(Sink):
                                  self.outlet.client_text().decode(), status, reason)
         if exchange is None:
             self.shared.write_answer(self.outlet.buffer(), status, reason, False)
+            self.shared.row.responded(status)
             if self.shared.access is not None:
                 self.shared.access.add(self.outlet.client_text(), "-", b"-", 1, status, 0, 0)
         elif exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
@@ -455,7 +464,7 @@ cdef class Http1Channel(Sink):
                          bint more, object close):
         try:
             if count and not exchange.bodiless:
-                await copy_file(self.outlet, exchange, fd, offset, count)
+                await copy_file(self.outlet, exchange, self.shared.row, fd, offset, count)
         except BaseException as error:
             # The announced bytes cannot follow any more.
             if self.outlet is not None and exchange is self.exchange:
@@ -487,8 +496,7 @@ cdef class Http1Channel(Sink):
         self.exchange = None
         self.served = True
         self.log(exchange, exchange.status)
-        if (self.shared.draining or (self.peer_done and not self.parser.waiting())
-                or self.unwanted_body()):
+        if (self.peer_done and not self.parser.waiting()) or self.unwanted_body():
             self.closing = True
         if self.closing:
             self.closed = True
@@ -515,7 +523,7 @@ cdef class Http1Channel(Sink):
         if exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
             self.drop_held()
             if exchange.gone:
-                self.log(exchange, 499)
+                self.log(exchange, LEFT)
                 self.outlet.abort()
                 return 0
             if exchange.cancelled:
@@ -528,15 +536,23 @@ cdef class Http1Channel(Sink):
         else:
             # The client must see that the response is cut short: no last chunk, or fewer
             # bytes than announced. Where only the end of the connection ends the body, a reset.
-            self.log(exchange, 499 if exchange.gone else exchange.status)
+            self.log(exchange, LEFT if exchange.gone else exchange.status)
             self.outlet.cut(not self.chunked and exchange.content_length < 0)
         return 0
 
     cdef int log(self, Exchange exchange, int status) except -1:
+        """Count the end of an exchange, and note it in the access log."""
         cdef Shared shared = self.shared
+        cdef int64_t us
+        shared.row.responded(status)
+        if not shared.clocked:
+            return 0
+        us = monotonic_us() - exchange.started_us
+        shared.row.took(us)
         if shared.access is not None:
+            # nginx's convention for a client that left.
             shared.access.add(
-                self.outlet.client_text(), exchange.method, exchange.target, exchange.minor, status,
-                0 if exchange.bodiless else exchange.body_sent,
-                monotonic_us() - exchange.started_us)
+                self.outlet.client_text(), exchange.method, exchange.target, exchange.minor,
+                499 if status == LEFT else status,
+                0 if exchange.bodiless else exchange.body_sent, us)
         return 0

@@ -1,0 +1,3 @@
+"""Which transports have something to be read."""
+
+cdef list unread(list transports)
