@@ -8,11 +8,12 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.logs import bare
 
 from fastserve.config import Logging
 from fastserve.errors import ConfigError
@@ -24,28 +25,6 @@ from fastserve.logging import (
     has_access_log,
     is_colourful,
 )
-
-
-@contextmanager
-def bare() -> Iterator[logging.Logger]:
-    """The logger `fastserve` as in a process where nothing has configured logging."""
-    root, ours = logging.getLogger(), logging.getLogger("fastserve")
-    kept = root.handlers[:], ours.handlers[:], ours.level, ours.propagate
-    root.handlers[:] = []
-    ours.handlers[:] = []
-    ours.propagate = True
-    try:
-        yield ours
-    finally:
-        _restore(root, ours, kept)
-
-
-def _restore(root: logging.Logger, ours: logging.Logger, kept: Any) -> None:
-    root.handlers[:], ours.handlers[:], ours.level, ours.propagate = kept
-    access = logging.getLogger("fastserve.access")
-    access.handlers[:], access.propagate = [], True
-    access.setLevel(logging.NOTSET)  # which also forgets what is enabled
-
 
 # -- messages --------------------------------------------------------------------------
 
@@ -195,6 +174,17 @@ def test_a_log_config_that_cannot_be_used_is_explained(
         assert name in caught.value.message
 
 
+@pytest.mark.parametrize("option", ["log_file", "access_log_file"])
+def test_a_log_config_and_a_file_exclude_each_other(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "log"
+    with bare():
+        with pytest.raises(ConfigError) as caught:
+            configure(Logging(log_config="log.ini", **{option: str(path)}))
+        assert "--log-config log.ini" in caught.value.message
+        assert "--" + option.replace("_", "-") in caught.value.message
+        assert not path.exists()
+
+
 def test_the_access_log_is_off_below_its_level() -> None:
     assert has_access_log(Logging())
     assert has_access_log(Logging(log_level="debug"))
@@ -259,7 +249,7 @@ def test_when_nobody_reads_whole_batches_are_dropped_and_counted(pipe: tuple[int
         read += more
         file.write(b"")
     lines = read.splitlines(keepends=True)
-    assert any(b"batches of access lines dropped" in line for line in lines)
+    assert any(b"access lines dropped)" in line for line in lines)
     assert all(line == batch for line in lines if b"dropped" not in line)
 
 
@@ -286,3 +276,14 @@ def test_closing_waits_for_what_is_kept(pipe: tuple[int, int]) -> None:
     os.close(pipe[1])
     thread.join()
     assert b"".join(read) == b"x" * 200_000
+
+
+def test_a_descriptor_that_is_not_ours_is_neither_closed_nor_reopened(
+    pipe: tuple[int, int],
+) -> None:
+    file = AccessFile(pipe[1])
+    file.reopen()
+    file.write(b"one\n")
+    file.close()
+    os.write(pipe[1], b"two\n")
+    assert drain(pipe[0]) == b"one\ntwo\n"
