@@ -1,30 +1,43 @@
-"""The command line, derived from the config's fields."""
+"""The command line, derived from the config's fields.
+
+`fastserve APP` serves; `fastserve check APP`, with the same options, tries. An application
+whose module is called check is named with its attribute, check:app.
+"""
 
 from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from fastserve.config import OPTIONS, SUBJECTS
+from fastserve.config import OPTIONS, SUBJECTS, Config
 from fastserve.errors import FastserveError
 from fastserve.launch import launch
 from fastserve.options import Flag, Option
 from fastserve.sources import Found, gather
 
-__all__ = ["command", "main"]
+__all__ = ["check_command", "command", "main"]
 
-_ABOUT = """Serve an ASGI application.
-
+_APP = """
 APP is module:attribute, a module, or the path of a Python file with or without
 :attribute. Where no attribute is named, app or application is taken.
 
 Options also come from FASTSERVE_* variables and from [tool.fastserve] in the
 pyproject.toml of the working directory, in this order of precedence.
 """
+_ABOUT = f"""Serve an ASGI application.
+
+fastserve check APP, with the same options, is a dry run: it imports the application, runs
+its lifespan and tells what it finds.
+{_APP}"""
+_ABOUT_CHECK = f"""Try an ASGI application and its options without serving.
+
+Imports the application, runs its lifespan, and tells the settings that are not the
+defaults and what may not be what was meant. The exit status is 0 if the server would start.
+{_APP}"""
 
 
 class _Command(click.Command):
@@ -39,7 +52,7 @@ class _Command(click.Command):
                 each = OPTIONS.get(param.name or "")
                 (sections[each.subject] if each else others).append(record)
         for subject, records in sections.items():
-            with formatter.section(subject.capitalize()):
+            with formatter.section("HTTP" if subject == "http" else subject.capitalize()):
                 formatter.write_dl(records)
         with formatter.section("Other"):
             formatter.write_dl(others)
@@ -47,31 +60,47 @@ class _Command(click.Command):
 
 def command() -> click.Command:
     """The click command; invoked, it returns the exit status."""
-    params: list[click.Parameter] = [
-        click.Argument(["app"], required=False, metavar="APP"),
-        *(_parameter(each) for each in OPTIONS.values()),
+    version = click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_version,
+        help="Show the version and exit.",
+    )
+    params = [*_parameters(), version]
+    return _Command("fastserve", params=params, callback=_serve, help=_ABOUT)
+
+
+def check_command() -> click.Command:
+    """The click command `fastserve check`; invoked, it returns the exit status."""
+    params = [
+        *_parameters(),
         click.Option(
-            ["--version"],
+            ["--all", "show_all"], is_flag=True, help="Show every setting, the defaults too."
+        ),
+        click.Option(
+            ["--import-only"],
             is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_print_version,
-            help="Show the version and exit.",
+            help="Import the application, but do not run its lifespan.",
         ),
     ]
-    return _Command("fastserve", params=params, callback=_run, help=_ABOUT)
+    return _Command("check", params=params, callback=_check, help=_ABOUT_CHECK)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (None: the process's own); the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name, run = "fastserve", command
+    if given[:1] == ["check"]:
+        name, run = "fastserve check", check_command
+        del given[0]
     try:
         # Without standalone mode, click returns the callback's value or an exit's status.
-        status = command().main(
-            None if arguments is None else list(arguments), "fastserve", standalone_mode=False
-        )
+        status = run().main(given, name, standalone_mode=False)
     except click.UsageError as error:
         print(f"fastserve: {error.format_message()}", file=sys.stderr)
-        print("fastserve --help lists the options", file=sys.stderr)
+        print(f"{name} --help lists the options", file=sys.stderr)
         return error.exit_code
     except FastserveError as error:
         print(error.report(), file=sys.stderr)
@@ -81,13 +110,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(status or 0)
 
 
-def _run(app: str | None, **values: Any) -> int:
+def _serve(app: str | None, **values: Any) -> int:
+    return launch(_config(app, values))
+
+
+def _check(app: str | None, show_all: bool, import_only: bool, **values: Any) -> int:
+    from fastserve.check import check
+
+    return check(_config(app, values), show_all=show_all, import_only=import_only)
+
+
+def _config(app: str | None, values: Mapping[str, Any]) -> Config:
     given: Found = {
         name: (value, OPTIONS[name].flags[0])
         for name, value in values.items()
         if value is not None and value != ()
     }
-    return launch(gather(app, given))
+    return gather(app, given)
+
+
+def _parameters() -> list[click.Parameter]:
+    """What both commands take."""
+    return [
+        click.Argument(["app"], required=False, metavar="APP"),
+        *(_parameter(each) for each in OPTIONS.values()),
+    ]
 
 
 def _parameter(each: Option) -> click.Option:

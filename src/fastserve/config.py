@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -402,15 +402,25 @@ class Config:
             raise ConfigError("the application's name is empty; name it as in 'main:app'")
 
     def _exclude(self, one: str, other: str, *, because: str) -> None:
-        if one in self.origins and other in self.origins and self.get(one) and self.get(other):
+        if self._is_said(one) and self._is_said(other):
             raise ConfigError(
                 f"{self.origin(one)} and {self.origin(other)} exclude each other: {because}"
             )
+
+    def _is_said(self, name: str) -> bool:
+        """Whether the option was given, other than as no or as an empty list; 0 is a value."""
+        value = self.get(name)
+        return name in self.origins and value is not False and value != ()
 
     @property
     def is_supervised(self) -> bool:
         """Whether workers serve under a supervisor, rather than this one process."""
         return self.process.workers is not None or self.process.preload or self.reload.reload
+
+    @property
+    def is_unbound(self) -> bool:
+        """Whether nobody has said where to listen, so that the service manager may."""
+        return not {"bind", "host", "port", "uds", "fd"} & set(self.origins)
 
     @property
     def worker_count(self) -> int:
@@ -433,9 +443,19 @@ class Config:
         copy._check()
         return copy
 
-    def with_workers(self, workers: int) -> Config:
-        """The same configuration with another number of workers."""
-        copy = object.__new__(Config)
-        copy.__dict__.update(self.__dict__)
-        copy._set(process=replace(self.process, workers=workers))
-        return copy
+    def for_admin(self) -> Config:
+        """What the server of metrics and health runs with; its application is handed to it."""
+        place = self.admin.admin_bind
+        return Config(
+            self.app,
+            bind=(place,) if place is not None else None,
+            uds_mode=self.bind.uds_mode,
+            loop=self.process.loop,
+            warn_blocked_loop=self.process.warn_blocked_loop,
+            timeout_graceful_shutdown=1.0,
+            access_log=False,
+            log_file=self.logging.log_file,
+            log_level=self.logging.log_level,
+            log_config=self.logging.log_config,
+            use_colors=self.logging.use_colors,
+        )

@@ -10,7 +10,7 @@ import importlib
 import os
 import traceback
 
-__all__ = ["AppError", "BindError", "ConfigError", "FastserveError", "LifespanError"]
+__all__ = ["AppError", "BindError", "ConfigError", "FastserveError", "LifespanError", "is_ours"]
 
 _MACHINERY = (
     os.path.dirname(os.path.abspath(__file__)) + os.sep,
@@ -71,11 +71,12 @@ def _trim(told: traceback.TracebackException, seen: set[int]) -> None:
     if id(told) in seen:
         return
     seen.add(id(told))
-    told.stack[:] = [frame for frame in told.stack if not _is_ours(frame.filename)]
+    told.stack[:] = [frame for frame in told.stack if not is_ours(frame.filename)]
     for other in (told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())):
         if other is not None:
             _trim(other, seen)
 
 
-def _is_ours(filename: str) -> bool:
+def is_ours(filename: str) -> bool:
+    """Whether the file is fastserve's or the import machinery's."""
     return filename.startswith(_MACHINERY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from fastserve.config import Config
@@ -20,13 +21,7 @@ def launch(config: Config) -> int:
     try:
         if config.application.env_file is not None:
             load_env_file(config.application.env_file)
-        if config.is_supervised:
-            from fastserve.supervisor import Supervisor
-
-            return Supervisor(config).run()
-        from fastserve.server import Server
-
-        Server(config).run()
+        return _run(config)
     except FastserveError as error:
         print(error.report(), file=sys.stderr)
         return error.status
@@ -37,4 +32,19 @@ def launch(config: Config) -> int:
         return FastserveError.status
     except KeyboardInterrupt:
         return 130
-    return 0
+
+
+def _run(config: Config) -> int:
+    if not config.is_supervised:
+        from fastserve.standalone import Standalone
+
+        Standalone(config).run()
+        return 0
+    from fastserve.supervision.supervisor import Supervisor
+    from fastserve.supervision.upgrade import is_trial
+
+    if is_trial(os.environ):
+        from fastserve.check import check
+
+        return check(config, import_only=True)
+    return Supervisor(config).run()

@@ -29,17 +29,25 @@ _STOPPED = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
 class Lifespan:
     """Start-up and shutdown of `app`; `mode` is auto, on or off.
 
-    `timeout` bounds the shutdown, in seconds, 0 for no bound. After `startup()`, `context`
-    is what requests start from and `state` their namespace, None without lifespan.
+    `timeout` bounds the shutdown, in seconds, 0 for no bound. `state` is what the namespace has
+    from the start. After `startup()`, the property `context` is what requests start from and
+    `state` their namespace, None without lifespan.
     """
 
-    def __init__(self, app: ASGIApp, mode: str, timeout: float, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        mode: str,
+        timeout: float,
+        logger: logging.Logger,
+        state: dict[str, Any] | None = None,
+    ) -> None:
         self._app = app
         self._mode = mode
         self._timeout = timeout
         self._log = logger
         self._own_context = contextvars.copy_context()
-        self._state: dict[str, Any] = {}
+        self._state: dict[str, Any] = dict(state or {})
         self._task: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         self._stopping = asyncio.Event()

@@ -1,9 +1,7 @@
 """One server: the sockets, the application and the native service on one event loop.
 
-Start: load the application, run its lifespan start-up, then listen. Stop, in phases that
-each have an end: no new connections and idle ones closed; requests under way finish;
-applications still there are told `http.disconnect`; then cancelled; then connections are
-aborted; at last, always, the lifespan shutdown. Another signal skips to the next phase.
+Start: load the application, run its lifespan start-up, then listen. Stop: the phases of
+`stopping`; at last, always, the lifespan shutdown.
 """
 
 from __future__ import annotations
@@ -16,49 +14,58 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastserve._native.connection import Service, keep_freed_blocks
+from fastserve.board import Board, Row
 from fastserve.config import Config
 from fastserve.errors import FastserveError
+from fastserve.heartbeat import Heartbeat, Standing, beat_interval, where_it_stands
 from fastserve.importer import ASGIApp, load_app
 from fastserve.lifespan import Lifespan
 from fastserve.logging import AccessFile, access_writer, configure, has_access_log, is_colourful
+from fastserve.logging import reopen as reopen_log_files
 from fastserve.loops import loop_factory, loop_name
 from fastserve.sockets import Listeners, describe, explain, open_listeners
+from fastserve.stopping import Stop, StopRequest, stop_in_phases
 
-__all__ = ["Server", "announcement"]
-
-_DISCONNECT_GRACE = 2.0
-_CANCEL_GRACE = 1.0
-_ABORT_GRACE = 0.5
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["Server", "announcement", "own_process"]
 
 
 class Server:
     """A server for `config`, to be served once.
 
-    `on_started`, if given, is called in the loop when the server listens, in place of
-    the start-up message; `on_leaving` before it stops because of `limit_max_requests`.
+    `app` is the application, if it is loaded already. `row` is where it counts and beats; by
+    default memory of its own. `gate`, if given, is awaited between the lifespan's start-up
+    and listening. `on_started` is called in the loop when the server listens, in place of the
+    start-up message; `on_limit` in place of a stop when `limit_max_requests` is reached.
     """
 
     def __init__(
         self,
         config: Config,
         *,
+        app: ASGIApp | None = None,
+        row: Row | None = None,
+        gate: Callable[[], Awaitable[None]] | None = None,
         on_started: Callable[[Server], None] | None = None,
-        on_leaving: Callable[[Server], None] | None = None,
+        on_limit: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
+        self._app = app
+        self._row = row if row is not None else Board.private().row(0)
+        self._gate = gate
         self._on_started = on_started
-        self._on_leaving = on_leaving
+        self._on_limit = on_limit
         self._log = logging.getLogger("fastserve.error")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lock = threading.Lock()
-        self._stops = 0  # how often a stop was asked for: the second time is in earnest
-        self._asked = asyncio.Event()  # set at each of them
+        self._thread = 0
+        self._request = StopRequest(Stop.of(config))
         self._started = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._service: Service | None = None
+        self._access: _Access | None = None
         self._urls: list[str] = []
 
     # -- for the program around it -----------------------------------------------------
@@ -76,20 +83,40 @@ class Server:
     @property
     def should_exit(self) -> bool:
         """Whether a stop has been asked for; setting it to True asks for one."""
-        return self._stops > 0
+        return self._request.made
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
-        if value and not self._stops:
-            self._ask()
+        if value:
+            self.stop()
 
-    def stop(self) -> None:
-        """Ask for a graceful stop, from any thread; `serve` returns when it is done."""
-        self.should_exit = True
+    def stop(self, plan: Stop | None = None) -> None:
+        """Ask for a graceful stop, from any thread; `serve` returns when it is done.
+
+        `plan` says what it may take; by default what the options say.
+        """
+        self._request.make(plan)
 
     def hurry(self) -> None:
         """Ask for a stop; if it is under way, skip to its next phase. From any thread."""
-        self._ask()
+        self._request.hurry()
+
+    def quit(self) -> None:
+        """Ask for a quick stop, which tells whatever is open to end. From any thread."""
+        self._request.make(Stop.quick())
+
+    def reopen(self) -> None:
+        """Open the log files anew, in the loop's thread: they may have been renamed."""
+        reopen_log_files()
+        if self._access is not None:
+            self._access.reopen()
+
+    def where_it_stands(self) -> Standing:
+        """What the event loop is doing just now; from another thread."""
+        assert self._loop is not None
+        service = self._service
+        line = service.request_line if service is not None else lambda _: None
+        return where_it_stands(self._loop, self._thread, line)
 
     async def wait_started(self) -> None:
         """Wait, in the server's own loop, until it listens."""
@@ -101,38 +128,51 @@ class Server:
         Returns after a clean stop. Raises as `serve` does.
         """
         main = threading.current_thread() is threading.main_thread()
+        signals = {}
         if main:
-            # The process is a server's own, so its memory may be managed like one's.
-            keep_freed_blocks()
+            own_process()
+            signals = self.stop_signals()
         with asyncio.Runner(loop_factory=loop_factory(self.config.process.loop)) as runner:
-            runner.run(self.serve(sockets, signals=STOP_SIGNALS if main else ()))
+            runner.run(self.serve(sockets, signals=signals))
+
+    def stop_signals(self) -> dict[signal.Signals, Callable[[], None]]:
+        """The signals that stop a server, with what each does."""
+        signals = {signal.SIGINT: self.hurry, signal.SIGTERM: self.hurry}
+        if hasattr(signal, "SIGQUIT"):
+            signals[signal.SIGQUIT] = self.quit
+        return signals
 
     async def serve(
         self,
         sockets: Sequence[socket.socket] | None = None,
         *,
-        signals: Iterable[signal.Signals] = (),
+        signals: Mapping[signal.Signals, Callable[[], None]] | None = None,
     ) -> None:
         """Serve in the running loop until stopped.
 
         `sockets`: bound stream sockets to listen on, instead of what the config says;
-        they are closed in the end. `signals` stop the server and get their former
-        handlers back afterwards; without any, signals are left alone. Cancelling stops
-        gracefully too. Raises `FastserveError` if the server cannot start, or if the
-        application's lifespan shutdown failed.
+        they are closed in the end. `signals`: what to call for each of some signals, which get
+        their former handlers back afterwards (`stop_signals()`); without any, signals are left
+        alone. Cancelling stops gracefully too. Raises `FastserveError` if the server cannot
+        start, or if the application's lifespan shutdown failed.
         """
         if self._loop is not None:
             raise RuntimeError("a Server serves once; make another one")
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._request.bind(self._loop)
         configure(self.config.logging)
         listeners = (
-            open_listeners(self.config.bind) if sockets is None else Listeners([list(sockets)])
+            open_listeners(self.config.bind, activated=self.config.is_unbound)
+            if sockets is None
+            else Listeners([list(sockets)])
         )
         try:
-            app = load_app(self.config.app, self.config.application)
-            with self._handle(signals):
+            app = self._app or load_app(self.config.app, self.config.application)
+            with _handling(signals or {}):
                 await self._serve(app, listeners)
         finally:
+            self._row.set_phase("ended")
             listeners.close()
 
     # -- life --------------------------------------------------------------------------
@@ -143,31 +183,52 @@ class Server:
             self.config.application.lifespan,
             self.config.timeouts.lifespan,
             self._log,
+            state={"fastserve_draining": self._draining},
         )
         if not await self._unless_stopped(lifespan.startup()):
             return
-        access = _Access(self.config)
-        service = self._make_service(app, access)
+        self._access = _Access(self.config)
+        self._service = service = self._make_service(app, self._access)
         service.set_context(lifespan.context, lifespan.state)
+        process = self.config.process
+        heart = Heartbeat(
+            self._row,
+            beat_interval(process.warn_blocked_loop, self.config.timeouts.blocked_loop),
+        )
         servers: list[asyncio.AbstractServer] = []
         try:
+            if self._gate is not None and not await self._unless_stopped(self._gate()):
+                return
             for each in listeners.slots[0]:
                 servers.append(await self._listen(service, each))
             self._urls = listeners.urls
+            self._row.set_phase("serving")
+            heart.start()
             self._started.set()
-            (self._on_started or self._announce)(self)
-            await self._asked.wait()
+            (self._on_started or Server.announce)(self)
+            await self._request.wait()
         finally:
-            for server in servers:
-                server.close()
+            if not self.started:
+                self.quit()  # there is nothing to go easy on
             try:
-                await self._drain(service)
+                await stop_in_phases(
+                    service,
+                    self._request,
+                    set_phase=self._set_phase,
+                    stop_accepting=lambda: _close(servers),
+                    logger=self._log,
+                )
             finally:
                 ended_well = await lifespan.shutdown()
+                heart.stop()
                 service.close()
-                access.close()
+                self._access.close()
         if not ended_well:
             raise ShutdownError("the application's lifespan shutdown failed")
+
+    def _set_phase(self, phase: str) -> None:
+        self._row.set_phase(phase)
+        self._draining.set()
 
     def _make_service(self, app: ASGIApp, access: _Access) -> Service:
         config = self.config
@@ -180,6 +241,8 @@ class Server:
             app,
             loop=asyncio.get_running_loop(),
             logger=self._log,
+            row=self._row,
+            timed=config.admin.admin_bind is not None,
             access_write=access.write,
             access_colour=access.colour,
             root_path=config.http.root_path,
@@ -216,32 +279,22 @@ class Server:
         except OSError as error:
             raise explain(error, describe(listener).removeprefix("http://")) from None
 
-    def _announce(self, _: Server) -> None:
+    def announce(self) -> None:
+        """Log where it listens."""
         loop = loop_name(asyncio.get_running_loop())
         self._log.info("%s", announcement(self.urls, f"1 process, {loop}"))
 
     def _max_requests(self) -> None:
-        self._log.info("the limit of requests is reached (--limit-max-requests): stopping")
-        if self._on_leaving is not None:
-            self._on_leaving(self)
-        self.stop()
-
-    # -- stopping ----------------------------------------------------------------------
-
-    def _ask(self) -> None:
-        with self._lock:
-            self._stops += 1
-        loop = self._loop
-        if loop is None:
-            self._asked.set()
-            return
-        with contextlib.suppress(RuntimeError):  # the loop is closed: stopped already
-            loop.call_soon_threadsafe(self._asked.set)
+        if self._on_limit is not None:
+            self._on_limit()
+        else:
+            self._log.info("the limit of requests is reached (--limit-max-requests): stopping")
+            self.stop()
 
     async def _unless_stopped(self, start: Any) -> bool:
         """Await `start`; False if a stop is asked for first, and `start` is cancelled."""
         task = asyncio.ensure_future(start)
-        asked = asyncio.ensure_future(self._asked.wait())
+        asked = asyncio.ensure_future(self._request.wait())
         try:
             await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -254,57 +307,35 @@ class Server:
         await task
         return True
 
-    async def _drain(self, service: Service) -> None:
-        """The phases of a stop, until no connection and no exchange is left."""
-        self._asked.clear()
-        service.drain()
-        idle = asyncio.ensure_future(service.wait_idle())
-        phases: list[tuple[float, Callable[[], None], str]] = [
-            (self.config.timeouts.graceful_shutdown, service.disconnect, "told to disconnect"),
-            (_DISCONNECT_GRACE, service.cancel, "cancelled"),
-            (_CANCEL_GRACE, service.abort, "aborted"),
-        ]
-        try:
-            for seconds, act, told in phases:
-                if await self._is_idle_within(idle, seconds):
-                    return
-                if service.exchanges:
-                    self._log.warning("requests under way, now %s: %d", told, service.exchanges)
-                act()
-            if not await self._is_idle_within(idle, _ABORT_GRACE) and service.exchanges:
-                self._log.error("requests that did not end when cancelled: %d", service.exchanges)
-        except BaseException:
-            service.abort()
-            raise
-        finally:
-            idle.cancel()
 
-    async def _is_idle_within(self, idle: asyncio.Future[None], seconds: float) -> bool:
-        """Whether `idle` is done within so many seconds, or before a further signal."""
-        asked = asyncio.ensure_future(self._asked.wait())
-        waited: set[asyncio.Future[Any]] = {idle, asked}
-        await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        self._asked.clear()
-        return idle.done()
+def own_process() -> None:
+    """Say that this process is a server's own, so that its memory may be managed like one's."""
+    keep_freed_blocks()
 
-    @contextlib.contextmanager
-    def _handle(self, signals: Iterable[signal.Signals]) -> Iterator[None]:
-        """Let each of `signals` ask for a stop, while the body runs."""
-        loop = asyncio.get_running_loop()
-        former = {each: signal.getsignal(each) for each in signals}
-        for each in former:
-            try:
-                loop.add_signal_handler(each, self._ask)
-            except NotImplementedError:  # no such thing on Windows
-                signal.signal(each, lambda *_: self._ask())
+
+def _close(servers: list[asyncio.AbstractServer]) -> None:
+    """Stop accepting; once."""
+    while servers:
+        servers.pop().close()
+
+
+@contextlib.contextmanager
+def _handling(signals: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Let each of `signals` call what it says, in the loop, while the body runs."""
+    loop = asyncio.get_running_loop()
+    former = {each: signal.getsignal(each) for each in signals}
+    for each, act in signals.items():
         try:
-            yield
-        finally:
-            for each, handler in former.items():
-                with contextlib.suppress(NotImplementedError):
-                    loop.remove_signal_handler(each)
-                signal.signal(each, handler)
+            loop.add_signal_handler(each, act)
+        except NotImplementedError:  # no such thing on Windows
+            signal.signal(each, lambda *_, act=act: act())
+    try:
+        yield
+    finally:
+        for each, handler in former.items():
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(each)
+            signal.signal(each, handler)
 
 
 class ShutdownError(FastserveError):
@@ -324,6 +355,10 @@ class _Access:
             self.write = access_writer(config.logging)
             self._file = getattr(self.write, "__self__", None)
             self.colour = self._file is not None and is_colourful(config.logging, sys.stdout)
+
+    def reopen(self) -> None:
+        if self._file is not None:
+            self._file.reopen()
 
     def close(self) -> None:
         if self._file is not None:

@@ -18,7 +18,7 @@ from support.process import PATIENCE, Command, finished, started
 
 from fastserve import Config
 from fastserve.errors import ConfigError
-from fastserve.supervisor import Supervisor
+from fastserve.supervision.supervisor import Supervisor
 
 APP = """
 import asyncio, os, sys
@@ -224,14 +224,15 @@ def test_a_worker_that_has_had_its_requests_is_replaced(directory: Path) -> None
 
 
 def test_a_leaving_worker_finishes_while_its_successor_serves(directory: Path) -> None:
-    with workers(directory, "--limit-max-requests", "4") as command:
+    options = ("--limit-max-requests", "4", "--timeout-graceful-shutdown", "1")
+    with workers(directory, *options) as command:
         before = pids(command.url, 2)
         hanging = ask(command.url, "/hang")
         command.out.wait_for("hanging")
         end = time.monotonic() + PATIENCE
         while before & pids(command.url, 2):  # until both have had their requests
             assert time.monotonic() < end
-        assert command.err.text.count(" is leaving") >= 2
+        assert command.err.text.count("is to be replaced (requests)") >= 2
         hanging.close()
         command.err.wait_for(" has ended", count=2)
         assert command.stop() == 0
@@ -258,7 +259,7 @@ def test_a_worker_that_cannot_start_again_is_retried_while_others_serve(director
     [
         ("import fs_not_there\n", "cannot import 'main': No module named 'fs_not_there'"),
         ("x = 1\n", "'main' has no attribute 'app'"),
-        ("import os\nos._exit(7)\n", "a worker died during start-up (exit status 7)"),
+        ("import os\nos._exit(7)\n", "it died during start-up (exit status 7)"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "start-up (SIGSEGV)"),
     ],
 )
@@ -271,7 +272,7 @@ def test_a_first_start_that_fails_says_why_once_and_exits_with_3(
     assert text.count("fastserve: ") == 1
     assert said in text
     assert text.count("Traceback") == ("No module" in said)
-    assert "fastserve/worker.py" not in text
+    assert "fastserve/supervision" not in text
 
 
 def test_a_failed_start_up_of_the_application_exits_with_3(directory: Path) -> None:

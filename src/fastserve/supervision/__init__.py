@@ -1,0 +1,1 @@
+"""Several workers: who starts, watches, replaces and ends them."""

@@ -1,0 +1,123 @@
+"""A steady load of small requests, by threads, whose every failure is kept."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from support.process import PATIENCE
+
+_MOST = 120.0
+_PAUSE = 0.002
+
+
+class Load:
+    """`clients` threads that each ask for `path` again and again.
+
+    With `keep_alive` a connection is used until an answer says `Connection: close`; no request
+    is ever sent twice. `answers` are the bodies, `failures` what went wrong.
+    """
+
+    def __init__(self, url: str, *, clients: int, keep_alive: bool, path: str) -> None:
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        self._address = (host.strip("[]"), int(port))
+        self._keep_alive = keep_alive
+        self._request = f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode()
+        self._request += b"\r\n" if keep_alive else b"Connection: close\r\n\r\n"
+        self._news = threading.Condition()
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+        self.answers: list[str] = []
+        self.failures: list[str] = []
+
+    def start(self) -> None:
+        for each in self._threads:
+            each.start()
+        self.wait_for(len(self._threads))
+
+    def stop(self) -> None:
+        self._ended.set()
+        for each in self._threads:
+            each.join(PATIENCE)
+
+    def wait_for(self, count: int) -> None:
+        """Until so many more requests have been answered."""
+        with self._news:
+            goal = len(self.answers) + count
+            assert self._news.wait_for(lambda: len(self.answers) >= goal, PATIENCE), (
+                f"{len(self.answers)} of {goal} answers; failures: {self.failures[:5]}"
+            )
+
+    def wait_for_answer(self, text: str, count: int = 1) -> None:
+        """Until so many answers from now on are `text`."""
+        with self._news:
+            start = len(self.answers)
+            assert self._news.wait_for(
+                lambda: self.answers[start:].count(text) >= count, PATIENCE
+            ), f"{text!r} is not among {set(self.answers[start:])}; failures: {self.failures[:5]}"
+
+    def _run(self) -> None:
+        end = time.monotonic() + _MOST
+        connection: socket.socket | None = None
+        try:
+            while not self._ended.is_set() and time.monotonic() < end:
+                try:
+                    if connection is None:
+                        connection = socket.create_connection(self._address, PATIENCE)
+                    connection.sendall(self._request)
+                    body, more = _answer(connection)
+                except (OSError, ValueError) as error:
+                    self._note(self.failures, f"{type(error).__name__}: {error}")
+                    more = False
+                else:
+                    self._note(self.answers, body)
+                if connection is not None and not (more and self._keep_alive):
+                    connection.close()
+                    connection = None
+                self._ended.wait(_PAUSE)
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _note(self, where: list[str], what: str) -> None:
+        with self._news:
+            where.append(what)
+            self._news.notify_all()
+
+
+def _answer(connection: socket.socket) -> tuple[str, bool]:
+    """The body of a 200 with a content-length, and whether the connection may go on."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(connection, data)
+    head, _, body = data.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").lower().split("\r\n")
+    if not lines[0].startswith("http/1.1 200"):
+        raise ValueError(f"answered {lines[0]!r}")
+    fields = dict(line.split(": ", 1) for line in lines[1:])
+    while len(body) < int(fields["content-length"]):
+        body += _more(connection, data)
+    return body.decode(), fields.get("connection") != "close"
+
+
+def _more(connection: socket.socket, so_far: bytes) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ValueError(f"closed after {so_far!r}" if so_far else "closed without an answer")
+    return data
+
+
+@contextmanager
+def load(
+    url: str, *, clients: int = 4, keep_alive: bool = False, path: str = "/"
+) -> Iterator[Load]:
+    """A load while the body runs."""
+    running = Load(url, clients=clients, keep_alive=keep_alive, path=path)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
