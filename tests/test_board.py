@@ -159,8 +159,16 @@ def test_a_descriptor_is_inheritable_only_on_request(board: Board) -> None:
     assert not os.get_inheritable(board.fd)
 
 
-def test_without_memfd_an_unlinked_file_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "memfd_create", raising=False)
+def forbidden(*_: object) -> int:
+    raise PermissionError("not here")
+
+
+@pytest.mark.parametrize("lack", ["missing", "forbidden"])
+def test_without_memfd_an_unlinked_file_is_used(lack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if lack == "missing":
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    else:
+        monkeypatch.setattr(os, "memfd_create", forbidden, raising=False)
     made = Board.create(rows=2)
     assert made.fd is not None
     assert os.fstat(made.fd).st_nlink == 0
@@ -169,6 +177,14 @@ def test_without_memfd_an_unlinked_file_is_used(monkeypatch: pytest.MonkeyPatch)
     assert made.phase == "stopping"
     other.close()
     made.close()
+
+
+def test_no_memory_for_a_board_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "ftruncate", forbidden)
+    before = set(os.listdir("/dev/fd"))
+    with pytest.raises(BoardError, match="no shared memory for the board: not here"):
+        Board.create()
+    assert set(os.listdir("/dev/fd")) == before
 
 
 def test_a_private_board_has_no_descriptor() -> None:

@@ -8,6 +8,7 @@ Reading never fails, whatever a process that died in the middle of writing has l
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -85,17 +86,22 @@ class Board:
 
     @classmethod
     def create(cls, rows: int = 1024) -> Board:
-        """A new board in shared memory.
+        """A new board in shared memory. Raises `BoardError` if there is none to be had.
 
         Its descriptor is not inheritable over `exec` until somebody sets it so.
         """
-        fd = _shared_memory()
+        size = board_size(rows)
         try:
-            os.ftruncate(fd, board_size(rows))
-            return cls(Block(mmap.mmap(fd, 0), rows=rows, started=time.time()), fd)
-        except BaseException:
-            os.close(fd)
-            raise
+            fd = _shared_memory()
+            try:
+                os.ftruncate(fd, size)
+                memory = mmap.mmap(fd, size)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise BoardError(f"no shared memory for the board: {error}") from error
+        return cls(Block(memory, rows=rows, started=time.time()), fd)
 
     @classmethod
     def attach(cls, fd: int) -> Board:
@@ -200,6 +206,7 @@ class Board:
 def _shared_memory() -> int:
     """A descriptor of empty memory that can be mapped by several processes."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("fastserve-board")
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            return os.memfd_create("fastserve-board")
     with tempfile.TemporaryFile(prefix="fastserve-board-", buffering=0) as file:
         return os.dup(file.fileno())
