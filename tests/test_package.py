@@ -67,7 +67,7 @@ def test_a_module_that_runs_itself_can_be_served_by_the_command(tmp_path: Path) 
     ("call", "status", "said"),
     [
         ("fastserve.run(app, workers=2)", 2, "must be an import string such as 'main:app'"),
-        ("fastserve.run(app, reload=True)", 2, "there is no option 'reload'"),
+        ("fastserve.run(app, relode=True)", 2, "there is no option 'relode'"),
         ("fastserve.run('nowhere:app', port=0)", 3, "there is no module 'nowhere'"),
     ],
 )

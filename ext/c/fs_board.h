@@ -18,7 +18,7 @@
 #define FS_BOARD_LAYOUT 1                 /* another number for every change of a struct below */
 
 enum {
-    FS_BOARD_CAUSES = 8,   /* of a worker's restart */
+    FS_BOARD_CAUSES = 9,   /* of a worker's restart */
     FS_BOARD_CLASSES = 6,  /* 1xx .. 5xx, and responses that had nobody left to go to */
     FS_BOARD_BUCKETS = 15, /* of latency; the last has no bound */
     FS_BOARD_TEXT = 160

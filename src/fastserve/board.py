@@ -22,7 +22,7 @@ from fastserve.errors import FastserveError
 __all__ = ["CAUSES", "Board", "BoardError", "Row", "RowState", "Totals"]
 
 CAUSES = (
-    "crash", "failed", "reload", "upgrade", "requests", "lifetime", "memory", "blocked",
+    "crash", "ended", "failed", "reload", "upgrade", "requests", "lifetime", "memory", "blocked",
 )  # fmt: skip
 """Why a worker was started in place of another."""
 

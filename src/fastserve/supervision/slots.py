@@ -146,10 +146,10 @@ class Fleet:
 
     def _replace_next(self, now: float) -> None:
         """One after another, so that memory and processors are asked for one start at a time."""
-        for slot in self.slots:
-            if slot.coming is not None and slot.wanted and not self._developing:
-                return
-        for slot in self.slots:
+        slots = self._all_slots()
+        if not self._developing and any(slot.coming and slot.wanted for slot in slots):
+            return
+        for slot in slots:
             if slot.wanted and slot.serving and not slot.coming and (slot.due or 0.0) <= now:
                 self._start(slot, slot.wanted)
                 if not self._developing:
@@ -207,20 +207,22 @@ class Fleet:
         child.state = State.SERVING
         child.ready_at = time.monotonic()
         former, slot.serving, slot.coming = slot.serving, child, None
-        if not slot.number:
-            child.channel.send("go")
-            return
         if slot.wanted == child.cause:
             slot.wanted = None
-        self._listeners.listen(slot.number - 1, self._config.bind.backlog)
+        if slot.number:
+            self._listeners.listen(slot.number - 1, self._config.bind.backlog)
         child.channel.send("go")
+        if slot.number:
+            self._serves(child)
+        if former is not None:
+            self._board.count_restart(child.cause)
+            self._retire(former, self._handover() if slot.number else Stop.quick())
+
+    def _serves(self, child: Child) -> None:
         self._steer()
         if self.announced:
             _log.info("%s serves", child.role)
         self._first_served()
-        if former is not None:
-            self._board.count_restart(child.cause)
-            self._retire(former, self._handover())
 
     def _first_served(self) -> None:
         """Once one worker could start, the others are tried again and again."""

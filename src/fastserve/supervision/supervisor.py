@@ -66,8 +66,10 @@ class Supervisor:
         """Serve until stopped; the exit status. Raises `FastserveError` if it cannot start."""
         configure(self._config.logging)
         set_title(f"fastserve: supervisor [{self._config.app}]")
+        # Before signals are only noted: an import that hangs can still be ended by one.
+        preloaded = self._preload()
         with self._selector, self._handling_signals(), self._stack:
-            self._open(handed_over(os.environ))
+            self._open(handed_over(os.environ), preloaded)
             self._loop()
         if self._fleet.failure is not None:
             raise self._fleet.failure
@@ -75,7 +77,7 @@ class Supervisor:
 
     # -- beginning and end -------------------------------------------------------------
 
-    def _open(self, state: dict[str, Any] | None) -> None:
+    def _open(self, state: dict[str, Any] | None, preloaded: Any) -> None:
         """Take everything that lasts, or take it over from the program before."""
         config = self._config
         if state is None:
@@ -83,9 +85,7 @@ class Supervisor:
         else:
             self._held = held = Holdings.adopt(state, config)
         self._stack.callback(held.close)
-        nursery = Nursery(
-            config, held.board, preloaded=self._preload(), leave_behind=self._leave_behind
-        )
+        nursery = Nursery(config, held.board, preloaded=preloaded, leave_behind=self._leave_behind)
         self._fleet = Fleet(
             config, held.board, held.listeners, held.admin_sockets, nursery,
             watch=self._watch, unwatch=self._unwatch,
