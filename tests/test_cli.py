@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +17,7 @@ from support.process import clean_environment, finished, started
 
 import fastserve
 from fastserve.cli import command, main
-from fastserve.config import OPTIONS
+from fastserve.config import OPTIONS, Config
 
 HELLO = """
 async def app(scope, receive, send):
@@ -51,6 +54,32 @@ def test_every_option_has_its_flags_in_the_help(capsys: pytest.CaptureFixture[st
             assert f"{flag} " in told or f"{flag}," in told, flag
 
 
+def test_the_help_is_in_sections_by_subject(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert re.findall(r"^(\w+):$", told, re.M) == [
+        "Application", "Bind", "Process", "HTTP", "Limits", "Timeouts", "Logging", "Admin",
+        "Reload", "Other",
+    ]  # fmt: skip
+    assert re.search(r"^Admin:\n  --admin-bind ADDRESS ", told, re.M)
+    assert re.search(r"^Reload:\n  --reload  ", told, re.M)
+    assert "fastserve check APP" in told
+    assert not re.search(r"^  APP ?$", told, re.M)
+
+
+def test_the_help_of_check_has_the_same_options_and_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--help"]) == 0
+    serving = capsys.readouterr().out
+    assert main(["check", "--help"]) == 0
+    checking = capsys.readouterr().out
+    assert checking.startswith("Usage: fastserve check [OPTIONS] APP\n")
+    flags = [set(re.findall(r"^  .*?(--[\w-]+)", told, re.M)) for told in (serving, checking)]
+    assert flags[1] - flags[0] == {"--all", "--import-only"}
+    assert flags[0] - flags[1] == {"--version"}
+
+
 @pytest.mark.parametrize(
     "flag",
     [flag for line in UVICORN for flag in line.split()],
@@ -63,6 +92,111 @@ def test_the_flags_shared_with_uvicorn_have_its_names(flag: str) -> None:
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith(f"fastserve {fastserve.__version__} (CPython 3.")
+
+
+# -- options that may be given many times ----------------------------------------------
+
+SEVERAL = {
+    "bind": ("127.0.0.1:1", "unix:/run/a"),
+    "reload_dir": ("src", "lib"),
+    "reload_include": ("*.html", "*.css"),
+    "reload_exclude": ("*.tmp", "build"),
+}
+
+
+@pytest.fixture
+def gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configs the command was run with, in a directory and environment without options."""
+    configs: list[Config] = []
+    monkeypatch.setattr("fastserve.cli.launch", lambda config: configs.append(config) or 0)
+    monkeypatch.setattr(os, "environ", clean_environment())
+    monkeypatch.chdir(tmp_path)
+    return configs
+
+
+def several(config: Config) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(map(str, config.get(name))) for name in SEVERAL}  # type: ignore[call-overload]
+
+
+def test_several_values_are_several_flags(gathered: list[Config]) -> None:
+    flags = [
+        word
+        for name, values in SEVERAL.items()
+        for value in values
+        for word in (OPTIONS[name].flags[0], value)
+    ]
+    assert main(["main:app", *flags]) == 0
+    assert several(gathered[0]) == SEVERAL
+    assert main(["main:app", "--bind", ":1"]) == 0
+    assert several(gathered[1]) == dict.fromkeys(SEVERAL, ()) | {"bind": ("*:1",)}
+
+
+@pytest.mark.parametrize("between", [",", ", "])
+def test_several_values_are_one_variable(
+    gathered: list[Config], monkeypatch: pytest.MonkeyPatch, between: str
+) -> None:
+    for name, values in SEVERAL.items():
+        monkeypatch.setitem(os.environ, f"FASTSERVE_{name.upper()}", between.join(values))
+    assert main(["main:app"]) == 0
+    assert several(gathered[0]) == SEVERAL
+
+
+@pytest.mark.parametrize("written", [list, ",".join])
+def test_several_values_are_a_list_or_a_text_in_the_file(
+    gathered: list[Config], tmp_path: Path, written: Callable[[tuple[str, ...]], object]
+) -> None:
+    lines = [f"{name.replace('_', '-')} = {written(v)!r}" for name, v in SEVERAL.items()]
+    (tmp_path / "pyproject.toml").write_text("\n".join(["[tool.fastserve]", *lines]))
+    assert main(["main:app"]) == 0
+    assert several(gathered[0]) == SEVERAL
+
+
+def test_the_source_that_wins_gives_all_the_values(
+    gathered: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "FASTSERVE_BIND", "127.0.0.1:1,127.0.0.1:2")
+    assert main(["main:app", "--bind", "127.0.0.1:3"]) == 0
+    assert several(gathered[0])["bind"] == ("127.0.0.1:3",)
+
+
+# -- check -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "show_all", "import_only"),
+    [([], False, False), (["--all"], True, False), (["--import-only"], False, True)],
+)
+def test_check_as_the_first_argument_is_the_dry_run(
+    gathered: list[Config],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    show_all: bool,
+    import_only: bool,
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        "fastserve.check.check", lambda config, **options: seen.append((config, options)) or 7
+    )
+    assert main(["check", "main:app", "--workers", "2", *arguments]) == 7
+    ((config, options),) = seen
+    assert (config.app, config.worker_count) == ("main:app", 2)
+    assert options == {"show_all": show_all, "import_only": import_only}
+    assert gathered == []
+
+
+@pytest.mark.parametrize("arguments", [["check:app"], ["--port", "1", "check"]])
+def test_an_application_called_check_can_be_served(
+    gathered: list[Config], arguments: list[str]
+) -> None:
+    assert main(arguments) == 0
+    assert gathered[0].app == arguments[-1]
+
+
+def test_the_application_to_check_comes_from_the_other_sources_too(directory: Path) -> None:
+    (directory / "pyproject.toml").write_text("[tool.fastserve]\napp = 'mian:app'\n")
+    status, text = finished(["check"], directory)
+    assert status == 3
+    assert "there is no module 'mian'" in text
 
 
 # -- errors ----------------------------------------------------------------------------
@@ -89,6 +223,11 @@ FAILING = HELLO.replace(
         ("main --port x", HELLO, 2, ["--port: 'x' is not a whole number"]),
         ("main --loop trio", HELLO, 2, ["--loop: 'trio' is not one of auto, uvloop, asyncio"]),
         ("main --prt 1", HELLO, 2, [r"No such option.*--prt.*--port.*", "fastserve --help .*"]),
+        ("check main --prt 1", HELLO, 2, [r"No such option.*--prt.*", "fastserve check --help .*"]),
+        ("check main --port x", HELLO, 2, ["--port: 'x' is not a whole number"]),
+        ("check", HELLO, 2, ["no application named; name it as in: fastserve main:app"]),
+        ("main --bind :1 --port 2", HELLO, 2, ["--bind and --port exclude each other.*"]),
+        ("main --bind :1,:2", HELLO, 2, ["--bind: ':1,:2' is not an address such as .*"]),
         ("main other", HELLO, 2, [".*unexpected extra argument.*", "fastserve --help .*"]),
         ("main --header x", HELLO, 2, ["--header: 'x' is not of the form 'name: value'"]),
         ("main --uds s --fd 3", HELLO, 2, ["--uds and --fd exclude each other.*"]),

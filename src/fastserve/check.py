@@ -170,9 +170,18 @@ def _written(option: Option, value: Any) -> str:
         return "a mapping"
     if isinstance(option.kind, Mode):
         return f"{value:o}"
-    if isinstance(option.kind, Size) and value and value % 1024 == 0:
-        return f"{value // 1024}k"
+    if isinstance(option.kind, Size):
+        return _sized(value)
     return f"{value:g}" if isinstance(value, float) else str(value) or "empty"
+
+
+def _sized(size: int) -> str:
+    unit = ""
+    for larger in "kmg":
+        if not size or size % 1024:
+            break
+        size, unit = size // 1024, larger
+    return f"{size}{unit}"
 
 
 # -- what an experienced eye would look at twice ---------------------------------------

@@ -48,7 +48,7 @@ class _Command(click.Command):
         others: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):
                 each = OPTIONS.get(param.name or "")
                 (sections[each.subject] if each else others).append(record)
         for subject, records in sections.items():
