@@ -37,7 +37,7 @@ typedef struct fs_board_head {
     int64_t started; /* wall clock, microseconds */
     int64_t phase;
     int64_t slots; /* how many workers are wanted */
-    int64_t spare[2];
+    int64_t spare;
     int64_t restarts[FS_BOARD_CAUSES];
 } fs_board_head;
 

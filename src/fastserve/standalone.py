@@ -137,7 +137,6 @@ class Standalone:
         admin = Server(
             self._config.for_admin(),
             app=make_app(self._board),
-            row=self._board.row(self._board.take(0)),
             on_started=lambda _: None,
         )
         task = asyncio.ensure_future(admin.serve())

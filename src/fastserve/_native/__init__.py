@@ -1,4 +1,4 @@
-"""The native modules: codecs, ASGI and connections. Imported by `fastserve.server` alone."""
+"""The native modules: codecs, ASGI and connections. Imported by `fastserve.server` and `fastserve.board` alone."""
 
 from __future__ import annotations
 

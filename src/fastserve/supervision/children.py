@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -210,8 +210,10 @@ class Nursery:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        sockets = tuple(os.dup(fd) for fd in order.sockets)
         self._leave_behind()
         ignore_signals()
+        order = replace(order, sockets=sockets)
         return run(order, channel, self._board, app=self._preloaded)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastserve.board import Board
+from fastserve.board import Board, Row
 from fastserve.config import Config
 from fastserve.errors import FastserveError
 from fastserve.identity import set_title
@@ -125,17 +125,20 @@ class _Worker:
         self._channel = channel
         self._sockets = [socket.socket(fileno=fd) for fd in order.sockets]
         self._config = order.config
+        self._row = board.row(order.row)
+        row: Row | None = self._row
         if not order.slot:
             self._config, app = _admin(order.config, board, lambda: not channel.ended)
+            row = None  # its own requests are not among those that are counted
         self._early = early
         self._go = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server = Server(
             self._config,
             app=app,
-            row=board.row(order.row),
+            row=row,
             gate=self._gate,
-            on_started=lambda _: None,
+            on_started=lambda _: self._row.set_phase("serving"),
             on_limit=lambda: self._tell("replace", cause="requests"),
         )
 
