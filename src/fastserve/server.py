@@ -354,7 +354,8 @@ class _Access:
         if has_access_log(config.logging):
             self.write = access_writer(config.logging)
             self._file = getattr(self.write, "__self__", None)
-            self.colour = self._file is not None and is_colourful(config.logging, sys.stdout)
+            stream = None if config.logging.access_log_file else sys.stdout
+            self.colour = self._file is not None and is_colourful(config.logging, stream)
 
     def reopen(self) -> None:
         if self._file is not None:

@@ -1,4 +1,4 @@
-"""The native modules: codecs, ASGI and connections. Imported by `fastserve.server` and `fastserve.board` alone."""
+"""The native modules: codecs, ASGI, connections. Only `server` and `board` import them."""
 
 from __future__ import annotations
 

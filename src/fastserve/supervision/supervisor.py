@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastserve.config import Config
 from fastserve.errors import ConfigError, FastserveError
@@ -31,6 +31,9 @@ from fastserve.supervision.slots import Fleet
 from fastserve.supervision.upgrade import Trial, command_line, handed_over, replace_program
 from fastserve.supervision.watchdog import Watchdog
 from fastserve.terminal import has_terminal
+
+if TYPE_CHECKING:
+    from fastserve.supervision.reloader import Reloader
 
 __all__ = ["Supervisor"]
 
@@ -97,7 +100,7 @@ class Supervisor:
 
             reloader = Reloader(config.reload, config.application.app_dir)
             self._stack.callback(reloader.close)
-            self._on_readable(reloader, lambda: self._reload(reloader.take()))
+            self._on_readable(reloader, lambda: self._reload(reloader))
         if state is not None:
             _log.info("upgraded: replacing the workers")
             self._adopt([Child.adopt(each) for each in state["children"]])
@@ -266,7 +269,11 @@ class Supervisor:
         self._reloading = True
         self._fleet.renew(cause)
 
-    def _reload(self, changed: list[str]) -> None:
+    def _reload(self, reloader: Reloader) -> None:
+        changed = reloader.take()
+        if reloader.failure is not None:
+            _log.error("%s; nothing is watched any more", reloader.failure)
+            self._selector.unregister(reloader)
         if changed and not self._fleet.stopping:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             _log.info("%s%s changed: reloading", changed[0], more)
