@@ -28,7 +28,7 @@ from fastserve.logging import AccessFile, access_writer, configure, has_access_l
 from fastserve.logging import reopen as reopen_log_files
 from fastserve.loops import loop_factory, loop_name
 from fastserve.sockets import Listeners, describe, explain, open_listeners
-from fastserve.stopping import Stop, StopRequest, stop_in_phases
+from fastserve.stopping import Repeated, Stop, StopRequest, stop_in_phases
 
 __all__ = ["Server", "announcement", "own_process"]
 
@@ -136,8 +136,14 @@ class Server:
             runner.run(self.serve(sockets, signals=signals))
 
     def stop_signals(self) -> dict[signal.Signals, Callable[[], None]]:
-        """The signals that stop a server, with what each does."""
-        signals = {signal.SIGINT: self.hurry, signal.SIGTERM: self.hurry}
+        """The signals that stop a server, with what each does: again, it skips a phase."""
+        repeated = Repeated()
+
+        def hurry() -> None:
+            if not repeated.is_echo():
+                self.hurry()
+
+        signals = {signal.SIGINT: hurry, signal.SIGTERM: hurry}
         if hasattr(signal, "SIGQUIT"):
             signals[signal.SIGQUIT] = self.quit
         return signals

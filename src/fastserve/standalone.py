@@ -136,7 +136,7 @@ class Standalone:
 
         admin = Server(
             self._config.for_admin(),
-            app=make_app(self._board),
+            app=make_app(self._board, pid=os.getpid()),
             on_started=lambda _: None,
         )
         task = asyncio.ensure_future(admin.serve())

@@ -15,14 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from fastserve.config import Config
 
-__all__ = ["Draining", "Stop", "StopRequest", "longest_stop", "stop_in_phases"]
+__all__ = ["Draining", "Repeated", "Stop", "StopRequest", "longest_stop", "stop_in_phases"]
 
 _TELL = 2.0
 _CANCEL = 1.0
@@ -30,6 +32,7 @@ _ABORT = 0.5
 _LIFESPAN_END = 1.0  # what the lifespan's task may take after its last message
 _MARGIN = 2.0
 _LOOK_AGAIN = 0.1
+_ECHO = 0.1
 
 # A connection that was in use within so many seconds is not idle: its next request may be
 # under way, and would meet a closed connection.
@@ -71,6 +74,23 @@ def longest_stop(config: Config, stop: Stop) -> float | None:
         return None
     phases = stop.drain + stop.graceful + _TELL + _CANCEL + _ABORT
     return phases + config.timeouts.lifespan + _LIFESPAN_END + _MARGIN
+
+
+class Repeated:
+    """Tells a signal that somebody has sent again from one that came twice at once.
+
+    A wrapper that passes signals on, or a service manager that signals every process, makes
+    two of one; a person who wants to skip ahead takes longer.
+    """
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def is_echo(self) -> bool:
+        """Whether the signal that has just come belongs to the one before."""
+        now = time.monotonic()
+        last, self._last = self._last, now
+        return now - last < _ECHO
 
 
 class StopRequest:

@@ -257,7 +257,8 @@ class Fleet:
             self._not_started(slot, child.cause, failure)
         else:
             slot.serving = None
-            self._died(slot, child, code)
+            if not self.stopping:
+                self._died(slot, child, code)
 
     def _died(self, slot: Slot, child: Child, code: int) -> None:
         self._steer()

@@ -24,7 +24,7 @@ from fastserve.errors import ConfigError, FastserveError
 from fastserve.identity import set_title
 from fastserve.importer import load_app
 from fastserve.logging import configure, reopen
-from fastserve.stopping import Stop
+from fastserve.stopping import Repeated, Stop
 from fastserve.supervision.children import OBEYED, Child, Nursery
 from fastserve.supervision.holdings import Holdings
 from fastserve.supervision.slots import Fleet
@@ -55,6 +55,7 @@ class Supervisor:
         self._config = config
         self._command = command_line()
         self._signals: list[int] = []
+        self._repeated = Repeated()
         self._selector = selectors.DefaultSelector()
         self._at_terminal = has_terminal()
         self._stack = contextlib.ExitStack()  # what is to be ended and closed, last things first
@@ -238,7 +239,10 @@ class Supervisor:
 
     def _stop(self, plan: Stop, number: int) -> None:
         fleet = self._fleet
+        echo = self._repeated.is_echo()
         if fleet.stopping and plan.graceful:
+            if echo:
+                return
             _log.info(
                 "once more %s: workers go on to their next phase", signal.Signals(number).name
             )

@@ -125,6 +125,7 @@ class _Worker:
         self._channel = channel
         self._sockets = [socket.socket(fileno=fd) for fd in order.sockets]
         self._config = order.config
+        self._is_worker = order.slot > 0
         self._row = board.row(order.row)
         row: Row | None = self._row
         if not order.slot:
@@ -153,7 +154,10 @@ class _Worker:
         self._loop = asyncio.get_running_loop()
         # A daemon: it waits for messages for as long as the process lives.
         threading.Thread(target=self._listen, name="fastserve-channel", daemon=True).start()
-        await self._server.serve(self._sockets, signals={signal.SIGTERM: self._server.hurry})
+        # A service manager may signal every process: then the supervisor's message comes too,
+        # and the admin process is to answer until the last worker has ended.
+        stop = self._server.stop if self._is_worker else lambda: None
+        await self._server.serve(self._sockets, signals={signal.SIGTERM: stop})
 
     async def _gate(self) -> None:
         self._tell("started")
@@ -207,7 +211,7 @@ def _admin(
     """The configuration and the application of the admin process."""
     from fastserve.admin import make_app
 
-    return config.for_admin(), make_app(board, alive=alive)
+    return config.for_admin(), make_app(board, alive=alive, pid=os.getppid())
 
 
 if __name__ == "__main__":
