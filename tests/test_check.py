@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import clean_environment
+from support.process import clean_environment, started
 
 from fastserve import check as module
 from fastserve.check import check, warnings_of
@@ -187,6 +188,18 @@ def test_missing_native_modules_are_explained(directory: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr.startswith("fastserve: fastserve's native modules are not built for")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals differ")
+def test_an_interrupted_start_up_ends_quietly(directory: Path) -> None:
+    (directory / "main.py").write_text(
+        "import asyncio\n" + LIFESPAN.replace("print(kind)", "print(kind); await asyncio.sleep(60)")
+    )
+    with started(["check", "main"], directory) as running:
+        running.out.wait_for(r"lifespan\.startup\n")
+        running.signal(signal.SIGINT)
+        assert running.exit() == 130
+        assert running.err.text == ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes differ")

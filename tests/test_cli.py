@@ -273,6 +273,33 @@ def test_the_applications_traceback_is_shown_and_ours_is_not(directory: Path) ->
     assert {Path(file).name for file in files} == {"main.py"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no sh")
+@pytest.mark.parametrize(
+    ("streams", "closed"),
+    [("", []), ("<&-", [0]), (">&-", [1]), ("<&- >&-", [0, 1]), ("<&- >&- 2>&-", [0, 1, 2])],
+)
+def test_closed_standard_streams_do_not_become_sockets(
+    directory: Path, streams: str, closed: list[int]
+) -> None:
+    (directory / "main.py").write_text(
+        "import os\n"
+        "null = os.stat(os.devnull)\n"
+        "told = [n for n in range(3) if os.path.samestat(os.fstat(n), null)]\n"
+        "assert all(map(os.get_inheritable, told))\n"
+        "open('told', 'w').write(str(told))\n" + HELLO
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m fastserve check main {streams}', sys.executable],
+        cwd=directory,
+        env=clean_environment(),
+        input=b"",
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert (directory / "told").read_text() == str(closed)
+
+
 def test_missing_native_modules_are_explained(directory: Path) -> None:
     code = (
         "import sys, importlib.util as u; find = u.find_spec\n"

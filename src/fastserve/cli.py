@@ -6,6 +6,7 @@ whose module is called check is named with its attribute, check:app.
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -90,6 +91,7 @@ def check_command() -> click.Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (None: the process's own); the exit status."""
+    _open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, run = "fastserve", command
     if given[:1] == ["check"]:
@@ -108,6 +110,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return 130
     return int(status or 0)
+
+
+def _open_standard_streams() -> None:
+    """Put the null device where a standard stream was closed by whoever started us.
+
+    Or else the next socket gets its number, and with it what is written to the stream.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one. Workers need it as much.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _serve(app: str | None, **values: Any) -> int:
