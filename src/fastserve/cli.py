@@ -6,7 +6,6 @@ whose module is called check is named with its attribute, check:app.
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from fastserve.errors import FastserveError
 from fastserve.launch import launch
 from fastserve.options import Flag, Option
 from fastserve.sources import Found, gather
+from fastserve.terminal import open_standard_streams
 
 __all__ = ["check_command", "command", "main"]
 
@@ -91,7 +91,7 @@ def check_command() -> click.Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (None: the process's own); the exit status."""
-    _open_standard_streams()
+    open_standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, run = "fastserve", command
     if given[:1] == ["check"]:
@@ -110,19 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return 130
     return int(status or 0)
-
-
-def _open_standard_streams() -> None:
-    """Put the null device where a standard stream was closed by whoever started us.
-
-    Or else the next socket gets its number, and with it what is written to the stream.
-    """
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            # The lowest free number is this one. Workers need it as much.
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _serve(app: str | None, **values: Any) -> int:

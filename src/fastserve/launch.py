@@ -8,8 +8,12 @@ import sys
 from fastserve.config import Config
 from fastserve.errors import FastserveError
 from fastserve.sources import load_env_file
+from fastserve.terminal import open_standard_streams
 
-__all__ = ["launch"]
+__all__ = ["UPGRADE_VARIABLES", "launch"]
+
+UPGRADE_VARIABLES = ("FASTSERVE_TRIAL", "FASTSERVE_HANDOVER")
+"""Environment variables by which a supervisor speaks to the program that is to replace it."""
 
 
 def launch(config: Config) -> int:
@@ -18,6 +22,7 @@ def launch(config: Config) -> int:
     0 after a clean stop, 1 if the application's shutdown failed, 2 for a wrong option,
     3 if the server could not start. Foreseen errors are told on stderr.
     """
+    open_standard_streams()
     try:
         if config.application.env_file is not None:
             load_env_file(config.application.env_file)
@@ -35,16 +40,23 @@ def launch(config: Config) -> int:
 
 
 def _run(config: Config) -> int:
-    if not config.is_supervised:
+    if any(name in os.environ for name in UPGRADE_VARIABLES):
+        from fastserve.supervision.upgrade import is_trial
+
+        if is_trial(os.environ):
+            from fastserve.check import check
+
+            status = check(config, import_only=True)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # A thread that the application started must not keep the answer back.
+            os._exit(status)
+        # Handed over by a supervisor: its workers need one, whatever the options say now.
+    elif not config.is_supervised:
         from fastserve.standalone import Standalone
 
         Standalone(config).run()
         return 0
     from fastserve.supervision.supervisor import Supervisor
-    from fastserve.supervision.upgrade import is_trial
 
-    if is_trial(os.environ):
-        from fastserve.check import check
-
-        return check(config, import_only=True)
     return Supervisor(config).run()

@@ -1,16 +1,32 @@
-"""Whether there is a terminal: SIGHUP says that it is gone, or, without one, to reload."""
+"""What a process gets from whoever starts it: standard streams, and perhaps a terminal."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["has_terminal"]
+__all__ = ["has_terminal", "open_standard_streams"]
 
 
 def has_terminal() -> bool:
-    """Whether this process has a controlling terminal, and that is still there."""
+    """Whether this process has a controlling terminal, and that is still there.
+
+    SIGHUP says that a terminal is gone, or, where there was none, that we shall reload.
+    """
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError:
         return False
     return True
+
+
+def open_standard_streams() -> None:
+    """Put the null device where a standard stream was closed by whoever started us.
+
+    Or else the next socket gets its number, and with it what is written to the stream.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one. Workers need it as much.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -98,7 +98,10 @@ class Child:
         seconds = longest_stop(config, plan)
         if seconds is not None:
             kill_at = time.monotonic() + seconds
-            self.kill_at = kill_at if first or self.kill_at is None else min(kill_at, self.kill_at)
+            if first or self.kill_at is None:
+                self.kill_at = kill_at
+            elif not plan.graceful:
+                self.kill_at = min(kill_at, self.kill_at)
 
     def handover(self) -> dict[str, Any]:
         """What the next program needs to know of it; its channel stays open over `exec`."""

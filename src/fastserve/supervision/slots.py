@@ -204,13 +204,19 @@ class Fleet:
         slot = self._slot(child)
         if slot is None or child is not slot.coming:
             return  # told to stop meanwhile
+        if slot.number:
+            try:
+                self._listeners.listen(slot.number - 1, self._config.bind.backlog)
+            except FastserveError as error:
+                self._retire(child, Stop.quick())
+                slot.coming = None
+                self._not_started(slot, child.cause, Failure(error.message))
+                return
         child.state = State.SERVING
         child.ready_at = time.monotonic()
         former, slot.serving, slot.coming = slot.serving, child, None
         if slot.wanted == child.cause:
             slot.wanted = None
-        if slot.number:
-            self._listeners.listen(slot.number - 1, self._config.bind.backlog)
         child.channel.send("go")
         if slot.number:
             self._serves(child)
@@ -365,7 +371,11 @@ class Fleet:
         if self._leaving:
             self.slots.append(self._leaving.pop())
         else:
-            self.slots.append(Slot(self._listeners.add_slot() + 1))
+            try:
+                self.slots.append(Slot(self._listeners.add_slot() + 1))
+            except FastserveError as error:
+                _log.error("no worker more: %s", error.message)
+                return
         self.slots[-1].due = time.monotonic()
         self._scaled()
 
