@@ -1,6 +1,6 @@
-"""Puts the first table of each results page the README names between its markers.
+"""Puts the first table of each results page that a page names between its markers.
 
-python tools/readme_tables.py           # renews README.md
+python tools/readme_tables.py           # renews README.md and docs/operations.md
 python tools/readme_tables.py --check   # fails if that would change it
 """
 
@@ -12,6 +12,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/operations.md")
 MARKED = re.compile(r"(<!-- table: (?P<page>\S+) -->\n).*?(<!-- end of table -->)", re.S)
 
 
@@ -21,27 +22,29 @@ def first_table(page: str) -> str:
     return "".join(f"{line}\n" for line in takewhile(lambda line: line.startswith("|"), lines))
 
 
-def renewed(readme: str, root: Path = ROOT) -> str:
-    """The README with its tables as the results now are; a missing page empties its table."""
+def renewed(text: str, root: Path = ROOT) -> str:
+    """The page with its tables as the results now are; a missing page empties its table."""
 
     def fill(match: re.Match[str]) -> str:
         page = root / match["page"]
         table = first_table(page.read_text()) if page.exists() else ""
         return f"{match[1]}{table}{match[3]}"
 
-    return MARKED.sub(fill, readme)
+    return MARKED.sub(fill, text)
 
 
 def main(arguments: list[str]) -> int:
-    path = ROOT / "README.md"
-    before = path.read_text()
-    after = renewed(before)
-    if "--check" in arguments:
-        if after != before:
-            print("README.md: run python tools/readme_tables.py")
-        return int(after != before)
-    path.write_text(after)
-    return 0
+    stale = 0
+    for page in PAGES:
+        path = ROOT / page
+        before = path.read_text()
+        after = renewed(before)
+        if "--check" not in arguments:
+            path.write_text(after)
+        elif after != before:
+            print(f"{page}: run python tools/readme_tables.py")
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

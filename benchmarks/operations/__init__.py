@@ -1,0 +1,1 @@
+"""The parts of operations.py: servers, load, scenarios, report."""
