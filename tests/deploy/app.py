@@ -1,0 +1,88 @@
+"""The application behind the proxies, run by the fastserve command."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from typing import Any
+
+LARGE = bytes(range(256)) * (5 * 4096)  # 5 MiB
+
+_released = asyncio.Event()
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await ROUTES[scope["path"]](scope, receive, send)
+        return
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def answer(send: Any, data: bytes) -> None:
+    headers = [(b"content-length", str(len(data)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": data})
+
+
+async def pid(scope: Any, receive: Any, send: Any) -> None:
+    await answer(send, str(os.getpid()).encode())
+
+
+async def fields(scope: Any, receive: Any, send: Any) -> None:
+    """The request's header fields."""
+    pairs = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+    await answer(send, json.dumps(pairs).encode())
+
+
+async def digest(scope: Any, receive: Any, send: Any) -> None:
+    """The SHA-256 of the request's body."""
+    found = hashlib.sha256()
+    more = True
+    while more:
+        message = await receive()
+        found.update(message["body"])
+        more = message["more_body"]
+    await answer(send, found.hexdigest().encode())
+
+
+async def large(scope: Any, receive: Any, send: Any) -> None:
+    await answer(send, LARGE)
+
+
+async def events(scope: Any, receive: Any, send: Any) -> None:
+    """An event at once, and another one when somebody has asked for /release."""
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+    await _released.wait()
+    _released.clear()
+    await send({"type": "http.response.body", "body": b"data: 2\n\n"})
+
+
+async def release(scope: Any, receive: Any, send: Any) -> None:
+    _released.set()
+    await answer(send, b"released")
+
+
+async def wait(scope: Any, receive: Any, send: Any) -> None:
+    """Says on stdout that it has begun and that the client has left."""
+    print("waiting", flush=True)
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    print("gone", flush=True)
+
+
+ROUTES = {
+    "/": pid,
+    "/fields": fields,
+    "/digest": digest,
+    "/large": large,
+    "/events": events,
+    "/release": release,
+    "/wait": wait,
+}
