@@ -38,6 +38,7 @@ bench:
 	$(BIN)/python -m pip install --quiet -e '.[bench]' h11
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/instructions.py
+	$(BIN)/python benchmarks/operations.py
 	$(BIN)/python tools/readme_tables.py
 
 readme:

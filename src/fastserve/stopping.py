@@ -170,7 +170,8 @@ async def stop_in_phases(
 ) -> None:
     """Go through the phases until no connection and no exchange is left.
 
-    `set_phase` is called with "draining" and "stopping"; `stop_accepting` once.
+    `set_phase` is called with "draining" and "stopping"; `stop_accepting` when nothing more is to
+    be accepted, perhaps more than once.
     """
     request.take()
     set_phase("draining")
@@ -179,7 +180,7 @@ async def stop_in_phases(
     try:
         await _drain(request, left, stop_accepting)
         set_phase("stopping")
-        await _finish(service, request, left)
+        await _wait(service, request, left, request.plan.graceful, request.plan.quiet)
         steps = [
             (service.disconnect, "told to disconnect", _TELL),
             (service.cancel, "cancelled", _CANCEL),
@@ -191,8 +192,7 @@ async def stop_in_phases(
             if service.exchanges:
                 logger.warning("requests under way, now %s: %d", told, service.exchanges)
             act()
-            await request.is_done_within(left, seconds)
-            request.take()
+            await _wait(service, request, left, seconds, quiet=0.0)
         if service.exchanges:
             logger.error("requests that did not end when cancelled: %d", service.exchanges)
     except BaseException:
@@ -220,14 +220,18 @@ async def _drain(
     stop_accepting()
 
 
-async def _finish(service: Draining, request: StopRequest, left: asyncio.Future[None]) -> None:
+async def _wait(
+    service: Draining,
+    request: StopRequest,
+    left: asyncio.Future[None],
+    seconds: float,
+    quiet: float,
+) -> None:
+    """Wait until nothing is left, for so long, or for a request; close what is idle meanwhile."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + request.plan.graceful
-    service.close_idle(request.plan.quiet)
-    while (seconds := end - loop.time()) > 0:
-        if await request.is_done_within(left, min(seconds, _LOOK_AGAIN)):
+    end = loop.time() + seconds
+    service.close_idle(quiet)
+    while (rest := end - loop.time()) > 0:
+        if await request.is_done_within(left, min(rest, _LOOK_AGAIN)) or request.take():
             return
-        if request.take():
-            break
-        service.close_idle(request.plan.quiet)
-    service.close_idle(0.0)
+        service.close_idle(quiet)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["Channel", "Message"]
@@ -19,6 +21,7 @@ __all__ = ["Channel", "Message"]
 Message = dict[str, Any]
 
 _PATIENCE = 10.0
+_FDS_MOST = 253  # SCM_MAX_FD
 
 
 class Channel:
@@ -50,6 +53,32 @@ class Channel:
         except (OSError, ValueError):
             return False
         return True
+
+    def send_order(self, order: str, fds: Sequence[int]) -> bool:
+        """Send a message of the type "order", with copies of descriptors (SCM_RIGHTS)."""
+        line = memoryview(json.dumps({"type": "order", "order": order}).encode() + b"\n")
+        try:
+            self._end.settimeout(_PATIENCE)
+            sent = socket.send_fds(self._end, [line], fds)
+            self._end.sendall(line[sent:])
+            self._end.settimeout(None)
+        except OSError:
+            return False
+        return True
+
+    def take_order(self) -> tuple[str, list[int]] | None:
+        """Wait for the order and its descriptors; None if the other side is gone before."""
+        flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._end, 65536, _FDS_MOST, flags)
+            while data and not data.endswith(b"\n"):
+                more = self._end.recv(65536)
+                data = data + more if more else b""
+        except OSError:
+            return None
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        return (str(json.loads(data)["order"]), fds) if data else None
 
     def take(self, *, wait: bool = False) -> list[Message]:
         """The messages that have come, after waiting for something to come if `wait`.

@@ -15,8 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -25,7 +26,7 @@ from fastserve.config import Config
 from fastserve.errors import FastserveError
 from fastserve.stopping import Stop, longest_stop
 from fastserve.supervision.channel import Channel
-from fastserve.supervision.worker import Order, run
+from fastserve.supervision.worker import Order, ignore_signals, run
 
 __all__ = ["OBEYED", "Child", "Failure", "Nursery", "State", "fate"]
 
@@ -152,72 +153,103 @@ class Nursery:
         self._board = board
         self._preloaded = preloaded
         self._leave_behind = leave_behind
+        self._spare: tuple[int, Channel] | None = None
+
+    def prepare(self) -> None:
+        """Have an interpreter ready for the next start, which then takes less time."""
+        if self._spare is None:
+            with contextlib.suppress(OSError):
+                self._spare = self._interpreter()
+
+    def close(self) -> None:
+        """End what was prepared."""
+        if self._spare is not None:
+            pid, channel = self._spare
+            self._spare = None
+            channel.close()
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     def start(self, slot: int, sockets: Iterable[socket.socket], cause: str) -> Child:
         """A child for `slot` (0: the admin process). Raises `FastserveError`."""
         row = self._board.take(slot)
-        fds = tuple(each.fileno() for each in sockets)
-        board_fd = self._board.fd
-        assert board_fd is not None
-        order = Order(self._config, slot, row, board_fd, fds, tuple(sys.path), tuple(sys.argv))
-        ours, theirs = Channel.pair()
+        fds = [each.fileno() for each in sockets]
+        order = Order(self._config, slot, row, tuple(sys.path), tuple(sys.argv))
         try:
             if self._preloaded is not None and slot:
-                pid = self._fork(order, ours, theirs)
+                pid, channel = self._fork(order, fds)
             else:
-                pid = self._spawn(order, ours, theirs)
+                pid, channel = self._spawn(order, fds)
         except OSError as error:
             self._board.give_back(row)
-            ours.close()
             raise FastserveError(f"cannot start a process: {error}") from None
-        finally:
-            theirs.close()
-        return Child(pid, slot, row, ours, cause=cause)
+        return Child(pid, slot, row, channel, cause=cause)
 
-    def _spawn(self, order: Order, ours: Channel, theirs: Channel) -> int:
+    def _spawn(self, order: Order, fds: list[int]) -> tuple[int, Channel]:
+        assert self._board.fd is not None
+        pid, channel = self._take_spare() or self._interpreter()
+        # One that does not take its order has died, which is found out like any other death.
+        channel.send_order(order.encode(), [self._board.fd, *fds])
+        return pid, channel
+
+    def _take_spare(self) -> tuple[int, Channel] | None:
+        spare, self._spare = self._spare, None
+        if spare is not None and os.waitpid(spare[0], os.WNOHANG)[0]:
+            spare[1].close()
+            return None
+        return spare
+
+    def _interpreter(self) -> tuple[int, Channel]:
+        """A new process that waits for its order, and our end of its channel."""
+        ours, theirs = Channel.pair()
         # -P: the working directory must not shadow modules the worker itself imports.
         command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
         command += ["-P", "-m", "fastserve.supervision.worker", str(theirs.fileno())]
-        with _blocked():
-            process = subprocess.Popen(
-                command, pass_fds=(theirs.fileno(), order.board, *order.sockets)
-            )
+        try:
+            with _blocked():
+                process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         process.returncode = 0  # `Child.poll` waits for it, by its pid
-        ours.send("order", order=order.encode())
-        return process.pid
+        return process.pid, ours
 
-    def _fork(self, order: Order, ours: Channel, theirs: Channel) -> int:
+    def _fork(self, order: Order, fds: list[int]) -> tuple[int, Channel]:
+        ours, theirs = Channel.pair()
         sys.stdout.flush()
         sys.stderr.flush()
         with _blocked():
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                theirs.close()
+                raise
             if pid:
-                return pid
+                theirs.close()
+                return pid, ours
             status = 1
             try:
                 ours.close()
-                status = self._run(order, theirs)
+                status = self._run(order, theirs, fds)
             except SystemExit as stop:
                 status = stop.code if isinstance(stop.code, int) else 1
             except BaseException:
-                import traceback
-
                 traceback.print_exc()
             finally:
                 _leave(status)
         raise AssertionError("unreachable: the child has left")
 
-    def _run(self, order: Order, channel: Channel) -> int:
-        from fastserve.supervision.worker import ignore_signals
-
+    def _run(self, order: Order, channel: Channel, fds: list[int]) -> int:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        sockets = tuple(os.dup(fd) for fd in order.sockets)
+        sockets = [os.dup(fd) for fd in fds]
         self._leave_behind()
         ignore_signals()
-        order = replace(order, sockets=sockets)
-        return run(order, channel, self._board, app=self._preloaded)
+        return run(order, channel, self._board, sockets, app=self._preloaded)
 
 
 @contextlib.contextmanager

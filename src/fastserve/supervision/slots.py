@@ -140,6 +140,8 @@ class Fleet:
                 if empty and slot.due is not None and slot.due <= now:
                     self._start(slot, "start")
             self._replace_next(now)
+            if self._developing and self.announced and self.is_settled():
+                self._nursery.prepare()
         elif not self.workers() and self.admin is not None:
             self._retire_slot(self.admin, Stop.quick())
         self._kill_stuck(now)

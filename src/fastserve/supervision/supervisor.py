@@ -89,12 +89,15 @@ class Supervisor:
         else:
             self._held = held = Holdings.adopt(state, config)
         self._stack.callback(held.close)
-        nursery = Nursery(config, held.board, preloaded=preloaded, leave_behind=self._leave_behind)
+        self._nursery = nursery = Nursery(
+            config, held.board, preloaded=preloaded, leave_behind=self._leave_behind
+        )
         self._fleet = Fleet(
             config, held.board, held.listeners, held.admin_sockets, nursery,
             watch=self._watch, unwatch=self._unwatch,
         )  # fmt: skip
         self._stack.callback(self._fleet.kill)
+        self._stack.callback(nursery.close)
         self._watchdog = Watchdog(config, held.board, self._fleet)
         if config.reload.reload:
             from fastserve.supervision.reloader import Reloader
@@ -304,6 +307,7 @@ class Supervisor:
         if not went_well:
             _log.error("the upgrade is given up, the new program does not start:\n%s", said)
         elif not self._fleet.stopping:
+            self._nursery.close()
             try:
                 children = [each.handover() for each in self._fleet.children()]
                 replace_program(self._command, self._held.handover() | {"children": children})

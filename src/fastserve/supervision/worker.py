@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +40,15 @@ TRACE_SIGNAL = getattr(signal, "SIGRTMIN", None) or getattr(signal, "SIGUSR2", N
 
 @dataclass(frozen=True)
 class Order:
-    """What a child needs to know. `slot` 0 is the admin process, which serves no application."""
+    """What a child needs to know. `slot` 0 is the admin process, which serves no application.
+
+    The descriptors of the board and the sockets are told apart, because they get other
+    numbers on the way.
+    """
 
     config: Config
     slot: int
     row: int
-    board: int
-    sockets: tuple[int, ...]
     path: tuple[str, ...]
     arguments: tuple[str, ...]
 
@@ -65,17 +67,16 @@ def main() -> int:
     ignore_signals()
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     os.set_inheritable(channel.fileno(), False)
-    messages = channel.take(wait=True)
-    while not messages and not channel.ended:
-        messages = channel.take(wait=True)
-    if not messages:
-        return 0  # the supervisor has died
-    order = Order.decode(messages[0]["order"])
-    for fd in (order.board, *order.sockets):
-        os.set_inheritable(fd, False)
+    import fastserve.server  # noqa: F401 - while the order may be yet to come
+
+    told = channel.take_order()
+    if told is None:
+        return 0  # the supervisor has died, or has no use for us
+    text, (board, *sockets) = told
+    order = Order.decode(text)
     sys.path[:] = order.path
     sys.argv[:] = order.arguments
-    return run(order, channel, Board.attach(order.board), early=messages[1:])
+    return run(order, channel, Board.attach(board), sockets)
 
 
 def ignore_signals() -> None:
@@ -94,11 +95,11 @@ def run(
     order: Order,
     channel: Channel,
     board: Board,
+    sockets: Iterable[int],
     *,
     app: Any = None,
-    early: list[Message] | None = None,
 ) -> int:
-    """Serve as `order` says, with `app` if it is loaded already; the exit status."""
+    """Serve on `sockets` as `order` says, with `app` if it is loaded already; the exit status."""
     role = f"worker {order.slot}" if order.slot else "admin"
     set_title(f"fastserve: {role} [{order.config.app}]")
     row = board.row(order.row)
@@ -107,7 +108,7 @@ def run(
     if TRACE_SIGNAL is not None:
         faulthandler.register(TRACE_SIGNAL, channel.fileno(), all_threads=False)
     try:
-        _Worker(order, channel, board, app, early or []).serve()
+        _Worker(order, channel, board, sockets, app).serve()
     except FastserveError as error:
         channel.send("failed", message=error.message, details=error.details)
         return error.status
@@ -118,12 +119,12 @@ class _Worker:
     """The server and the thread that takes the supervisor's messages."""
 
     def __init__(
-        self, order: Order, channel: Channel, board: Board, app: Any, early: list[Message]
+        self, order: Order, channel: Channel, board: Board, sockets: Iterable[int], app: Any
     ) -> None:
         from fastserve.server import Server
 
         self._channel = channel
-        self._sockets = [socket.socket(fileno=fd) for fd in order.sockets]
+        self._sockets = [socket.socket(fileno=fd) for fd in sockets]
         self._config = order.config
         self._is_worker = order.slot > 0
         self._row = board.row(order.row)
@@ -131,7 +132,6 @@ class _Worker:
         if not order.slot:
             self._config, app = _admin(order.config, board, lambda: not channel.ended)
             row = None  # its own requests are not among those that are counted
-        self._early = early
         self._go = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server = Server(
@@ -169,8 +169,6 @@ class _Worker:
     # -- in the channel's thread -------------------------------------------------------
 
     def _listen(self) -> None:
-        for message in self._early:
-            self._obey(message)
         while not self._channel.ended:
             for message in self._channel.take(wait=True):
                 self._obey(message)
