@@ -81,8 +81,9 @@ class Standalone:
         self._notifier.watchdog()
         asyncio.get_running_loop().call_later(interval, self._beat, interval)
 
-    def _stopping(self, act: Callable[[], None]) -> Callable[[], None]:
+    def _stopping(self, act: Callable[[], None], why: str) -> Callable[[], None]:
         def stop() -> None:
+            _log.info("stopping (%s)", why)
             self._board.set_phase("draining" if self._config.process.drain_delay else "stopping")
             self._notifier.stopping("stopping")
             act()
@@ -91,7 +92,7 @@ class Standalone:
 
     def _hang_up(self) -> None:
         if self._at_terminal and not has_terminal():
-            self._stopping(self._server.stop)()
+            self._stopping(self._server.stop, "SIGHUP")()
         else:
             _log.warning("one process cannot replace itself (SIGHUP): --workers 1 can")
 

@@ -98,6 +98,7 @@ class Supervisor:
         )  # fmt: skip
         self._stack.callback(self._fleet.kill)
         self._stack.callback(nursery.close)
+        self._stack.callback(self._end_trial)
         self._watchdog = Watchdog(config, held.board, self._fleet)
         if config.reload.reload:
             from fastserve.supervision.reloader import Reloader
@@ -314,6 +315,10 @@ class Supervisor:
             except FastserveError as error:
                 self._held.keep()
                 _log.error("the upgrade is given up: %s", error.message)
+
+    def _end_trial(self) -> None:
+        if self._trial is not None:
+            self._trial.end()
 
     # -- descriptors -------------------------------------------------------------------
 
