@@ -64,7 +64,8 @@ class Standalone:
             await self._server.serve(signals=self._signals() if self._main else None)
 
     def _signals(self) -> dict[signal.Signals, Callable[[], None]]:
-        signals = {each: self._stopping(act) for each, act in self._server.stop_signals().items()}
+        stops = self._server.stop_signals().items()
+        signals = {each: self._stopping(act, each.name) for each, act in stops}
         if hasattr(signal, "SIGHUP"):
             signals[signal.SIGHUP] = self._hang_up
             signals[signal.SIGUSR1] = self._server.reopen
