@@ -64,6 +64,18 @@ async def events(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"data: 2\n\n"})
 
 
+async def flood(scope: Any, receive: Any, send: Any) -> None:
+    """Far more than all sockets on the way hold; says on stdout whether it was taken."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    told = "flood taken"
+    try:
+        for _ in range(24):
+            await send({"type": "http.response.body", "body": LARGE, "more_body": True})
+    except OSError:
+        told = "flood refused"
+    print(told, flush=True)
+
+
 async def release(scope: Any, receive: Any, send: Any) -> None:
     _released.set()
     await answer(send, b"released")
@@ -83,6 +95,7 @@ ROUTES = {
     "/digest": digest,
     "/large": large,
     "/events": events,
+    "/events/flood": flood,
     "/release": release,
     "/wait": wait,
 }

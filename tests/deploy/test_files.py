@@ -142,6 +142,14 @@ def test_every_option_the_page_names_exists() -> None:
     assert named <= known
 
 
+def test_every_file_the_page_links_to_is_there_and_none_is_left_out() -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGE.read_text())
+    linked = {(PAGE.parent / each).resolve() for each in links}
+    assert [each for each in linked if not each.exists()] == []
+    shipped_files = {each for each in DEPLOY.rglob("*") if each.is_file()}
+    assert {each for each in shipped_files - linked if each.suffix != ".dockerignore"} == set()
+
+
 def test_the_page_tells_every_signal_the_supervisor_obeys() -> None:
     from fastserve.supervision.children import OBEYED
 

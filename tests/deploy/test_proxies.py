@@ -129,6 +129,15 @@ def test_a_connection_the_proxy_has_closed_for_idleness_costs_no_request(
 
 
 @pytest.mark.parametrize("way", KINDS)
+def test_a_client_that_reads_no_stream_is_felt_by_the_application(way: tuple[str, str]) -> None:
+    """Nothing on the way takes the stream in its place: the server's write timeout is reached."""
+    with site(*way, "--timeout-write", "0.5") as front, front.connect() as client:
+        client.send(request("GET", "/events/flood"))
+        assert client.head().status == 200
+        assert front.server.out.wait_for(r"flood (\w+)")[1] == "refused"
+
+
+@pytest.mark.parametrize("way", KINDS)
 def test_a_body_over_the_limit_is_refused(way: tuple[str, str]) -> None:
     """By nginx with its own limit, through HAProxy by the server's."""
     smaller = {"client_max_body_size 10m;": "client_max_body_size 1k;"}

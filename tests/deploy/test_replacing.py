@@ -73,6 +73,18 @@ def test_replacing_all_workers_under_load_fails_no_request(
         assert front.server.stop() == 0
 
 
+@pytest.mark.parametrize(("kind", "over"), WAYS)
+def test_workers_that_have_had_their_requests_go_under_load_without_a_failure(
+    kind: str, over: str
+) -> None:
+    options = ("--workers", "2", "--limit-max-requests", "200")
+    with site(kind, over, *options) as front, load(front.url, keep_alive=True) as running:
+        front.server.err.wait_for(" has ended", count=4)
+        running.stop()
+        assert running.failures == []
+        assert front.server.stop() == 0
+
+
 RELEASE = """
 async def app(scope, receive, send):
     if scope["type"] != "http":
