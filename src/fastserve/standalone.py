@@ -69,6 +69,7 @@ class Standalone:
         if hasattr(signal, "SIGHUP"):
             signals[signal.SIGHUP] = self._hang_up
             signals[signal.SIGUSR1] = self._server.reopen
+            signals[signal.SIGUSR2] = self._cannot_replace
         return signals
 
     def _started(self, server: Server) -> None:
@@ -95,7 +96,11 @@ class Standalone:
         if self._at_terminal and not has_terminal():
             self._stopping(self._server.stop, "SIGHUP")()
         else:
-            _log.warning("one process cannot replace itself (SIGHUP): --workers 1 can")
+            self._cannot_replace()
+
+    def _cannot_replace(self) -> None:
+        """The default effect of these signals would be to end without a lifespan shutdown."""
+        _log.warning("one process cannot replace itself (SIGHUP, SIGUSR2): --workers 1 can")
 
     @contextlib.contextmanager
     def _pid_file(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ over to the next program on an upgrade.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import MutableMapping
@@ -21,6 +22,7 @@ from fastserve.sockets import Listeners, open_listeners
 __all__ = ["Holdings"]
 
 _ROWS = 2048
+_log = logging.getLogger("fastserve.error")
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Holdings:
     listeners: Listeners
     admin_listeners: Listeners | None
     board: Board
+    places: list[str]  # as the options had them when they were bound
 
     @classmethod
     def open(cls, config: Config, environment: MutableMapping[str, str]) -> Self:
@@ -59,19 +62,22 @@ class Holdings:
                 pid_file.release()
             raise
         board.set_phase("starting")
-        return cls(notifier, pid_file, listeners, admin_listeners, board)
+        return cls(notifier, pid_file, listeners, admin_listeners, board, _places(config))
 
     @classmethod
     def adopt(cls, state: dict[str, Any], config: Config) -> Self:
         """What `handover` of the program before has told. Raises `FastserveError`."""
         os.set_inheritable(state["board"], False)
         admin, pid_file = state["admin"], state["pid_file"]
+        if state["places"] != _places(config):
+            _log.warning("the addresses stay until a restart: %s", ", ".join(state["places"]))
         return cls(
             Notifier.adopt(state["notifier"]),
             PidFile.adopt(pid_file) if pid_file is not None else None,
             Listeners.adopt(state["listeners"]),
             Listeners.adopt(admin) if admin is not None else _open_admin(config),
             Board.attach(state["board"]),
+            state["places"],
         )
 
     @property
@@ -89,6 +95,7 @@ class Holdings:
             "listeners": self.listeners.handover(),
             "admin": admin.handover() if admin is not None else None,
             "board": self.board.fd,
+            "places": self.places,
         }
 
     def keep(self) -> None:
@@ -115,6 +122,10 @@ class Holdings:
         for each in (self.listeners, self.admin_listeners):
             if each is not None:
                 each.close()
+
+
+def _places(config: Config) -> list[str]:
+    return [str(each) for each in config.bind.places]
 
 
 def _open_admin(config: Config) -> Listeners | None:

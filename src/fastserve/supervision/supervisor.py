@@ -97,6 +97,7 @@ class Supervisor:
             watch=self._watch, unwatch=self._unwatch,
         )  # fmt: skip
         self._stack.callback(self._fleet.kill)
+        self._stack.callback(self._end_trial)
         self._stack.callback(nursery.close)
         self._stack.callback(self._end_trial)
         self._watchdog = Watchdog(config, held.board, self._fleet)
@@ -260,6 +261,7 @@ class Supervisor:
     def _stopping(self, plan: Stop) -> None:
         self._held.board.set_phase("draining" if plan.drain else "stopping")
         self._held.notifier.stopping("stopping")
+        self._end_trial()
         self._listeners_end = time.monotonic() + plan.drain
         self._close_listeners()
 
@@ -319,6 +321,7 @@ class Supervisor:
     def _end_trial(self) -> None:
         if self._trial is not None:
             self._trial.end()
+            self._trial = None
 
     # -- descriptors -------------------------------------------------------------------
 
