@@ -99,7 +99,6 @@ class Supervisor:
         self._stack.callback(self._fleet.kill)
         self._stack.callback(self._end_trial)
         self._stack.callback(nursery.close)
-        self._stack.callback(self._end_trial)
         self._watchdog = Watchdog(config, held.board, self._fleet)
         if config.reload.reload:
             from fastserve.supervision.reloader import Reloader
