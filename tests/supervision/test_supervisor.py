@@ -8,13 +8,12 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
 import pytest
-from support.process import PATIENCE, Command, finished, started
+from support.process import PATIENCE, Command, eventually, finished, running, started
 
 from fastserve import Config
 from fastserve.errors import ConfigError
@@ -70,21 +69,6 @@ def pids(url: str, count: int) -> set[int]:
     return seen
 
 
-def eventually(what: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "it did not happen"
-        threading.Event().wait(0.01)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def ask(url: str, path: str) -> socket.socket:
     """A connection that has asked for `path` and gets no answer."""
     host, _, port = url.removeprefix("http://").rpartition(":")
@@ -103,7 +87,7 @@ def test_all_workers_answer_on_one_free_port_and_stop_with_status_0(directory: P
         assert len(found) == 3
         assert command.process.pid not in found
         assert command.stop() == 0
-        assert not any(alive(pid) for pid in found)
+        assert not any(running(pid) for pid in found)
         assert command.out.text.count("shut down") == 3
         assert "Traceback" not in command.err.text
 
@@ -162,7 +146,6 @@ def test_a_worker_whose_loop_is_blocked_is_killed(directory: Path) -> None:
         assert "does not stop: killed" in command.err.text
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes through /proc")
 def test_workers_do_not_outlive_a_killed_supervisor(directory: Path) -> None:
     with workers(directory) as command:
         found = pids(command.url, 2)
@@ -171,14 +154,6 @@ def test_workers_do_not_outlive_a_killed_supervisor(directory: Path) -> None:
         eventually(lambda: not any(running(pid) for pid in found))
         command.exit()
         assert command.out.text.count("shut down") == 2
-
-
-def running(pid: int) -> bool:
-    """Whether the process is there and no zombie, which a container may leave."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 # -- dying and starting again ----------------------------------------------------------

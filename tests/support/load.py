@@ -7,11 +7,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from support.process import PATIENCE
 
 _MOST = 120.0
 _PAUSE = 0.002
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request without its answer, and the answer before it on the same connection."""
+
+    error: str
+    before: str | None
 
 
 class Load:
@@ -22,8 +32,7 @@ class Load:
     """
 
     def __init__(self, url: str, *, clients: int, keep_alive: bool, path: str) -> None:
-        host, _, port = url.removeprefix("http://").rpartition(":")
-        self._address = (host.strip("[]"), int(port))
+        self._url = url
         self._keep_alive = keep_alive
         self._request = f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode()
         self._request += b"\r\n" if keep_alive else b"Connection: close\r\n\r\n"
@@ -31,7 +40,7 @@ class Load:
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
         self.answers: list[str] = []
-        self.failures: list[str] = []
+        self.failures: list[Failure] = []
 
     def start(self) -> None:
         for each in self._threads:
@@ -62,17 +71,20 @@ class Load:
     def _run(self) -> None:
         end = time.monotonic() + _MOST
         connection: socket.socket | None = None
+        before: str | None = None
         try:
             while not self._ended.is_set() and time.monotonic() < end:
                 try:
                     if connection is None:
-                        connection = socket.create_connection(self._address, PATIENCE)
+                        before = None
+                        connection = _connected(self._url)
                     connection.sendall(self._request)
                     body, more = _answer(connection)
                 except (OSError, ValueError) as error:
-                    self._note(self.failures, f"{type(error).__name__}: {error}")
+                    self._note(self.failures, Failure(f"{type(error).__name__}: {error}", before))
                     more = False
                 else:
+                    before = body
                     self._note(self.answers, body)
                 if connection is not None and not (more and self._keep_alive):
                     connection.close()
@@ -82,10 +94,24 @@ class Load:
             if connection is not None:
                 connection.close()
 
-    def _note(self, where: list[str], what: str) -> None:
+    def _note(self, where: list[Any], what: Any) -> None:
         with self._news:
             where.append(what)
             self._news.notify_all()
+
+
+def _connected(url: str) -> socket.socket:
+    if url.startswith("unix:"):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PATIENCE)
+        try:
+            connection.connect(url.removeprefix("unix:"))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
 
 
 def _answer(connection: socket.socket) -> tuple[str, bool]:

@@ -8,12 +8,33 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 PATIENCE = 30.0
+
+
+def eventually(what: Callable[[], bool]) -> None:
+    """Wait until `what` is true."""
+    end = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        threading.Event().wait(0.01)
+
+
+def running(pid: int) -> bool:
+    """Whether the process is there and no zombie, which a container may leave."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        if Path("/proc/self").exists():
+            return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+        os.kill(pid, 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True
 
 
 class Output:
