@@ -312,7 +312,8 @@ class Supervisor:
             self._nursery.close()
             try:
                 children = [each.handover() for each in self._fleet.children()]
-                replace_program(self._command, self._held.handover() | {"children": children})
+                state = self._held.handover() | {"children": children}
+                replace_program(self._command, state, self._signals)
             except FastserveError as error:
                 self._held.keep()
                 _log.error("the upgrade is given up: %s", error.message)

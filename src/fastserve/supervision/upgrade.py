@@ -104,14 +104,19 @@ class Trial:
         self._output.close()
 
 
-def replace_program(command: tuple[str, list[str], str], state: Mapping[str, Any]) -> None:
+def replace_program(
+    command: tuple[str, list[str], str], state: Mapping[str, Any], noted: list[int]
+) -> None:
     """Become `command`, which `state` is handed to. Returns only by raising `FastserveError`.
 
-    The supervisor's signals are blocked meanwhile and kept; the new program lets them in.
+    The supervisor's signals are blocked meanwhile and kept; the new program lets them in. So
+    it does with those that a handler has put into `noted`, and that nobody has obeyed yet.
     """
     program, arguments, directory = command
     fd = _written(json.dumps({"format": FORMAT} | dict(state)).encode())
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, OBEYED)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, OBEYED)  # its handlers have run after this
+    while noted:
+        os.kill(os.getpid(), noted.pop())
     former = os.getcwd()
     sys.stdout.flush()
     sys.stderr.flush()
