@@ -12,9 +12,10 @@ def has_terminal() -> bool:
 
     SIGHUP says that a terminal is gone, or, where there was none, that we shall reload.
     """
+    flags = os.O_RDONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
-    except OSError:
+        os.close(os.open("/dev/tty", flags))
+    except OSError:  # there is none, or, on Windows, no such thing
         return False
     return True
 
