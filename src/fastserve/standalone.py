@@ -144,7 +144,7 @@ class Standalone:
         admin = Server(
             self._config.for_admin(),
             app=make_app(self._board, pid=os.getpid()),
-            on_started=lambda _: None,
+            on_started=lambda server: _log.info("metrics and health on %s", server.urls[0]),
         )
         task = asyncio.ensure_future(admin.serve())
         started = asyncio.ensure_future(admin.wait_started())

@@ -211,6 +211,9 @@ class Supervisor:
             __version__, ", ".join(self._held.listeners.urls), some, "" if wanted == 1 else "s",
         )  # fmt: skip
 
+        if self._held.admin_listeners is not None:
+            _log.info("metrics and health on %s", self._held.admin_listeners.urls[0])
+
     def _close_listeners(self) -> None:
         """Without the supervisor's copies, a socket ends with the last worker that has it."""
         if self._listeners_end is not None and time.monotonic() >= self._listeners_end:
