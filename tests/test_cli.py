@@ -326,7 +326,8 @@ def test_it_serves_what_is_named(directory: Path, target: str) -> None:
     with started([target, "--port", "0"], directory) as running:
         assert httpx.get(running.url).text == "hello"
         assert running.stop() == 0
-        assert running.err.text.count("\n") == 1  # the start-up message and nothing else
+        assert "stopping (SIGTERM)" in running.err.text.splitlines()[1]
+        assert running.err.text.count("\n") == 2  # the start-up message, and no more than that
 
 
 def test_options_come_from_the_environment_and_the_file(directory: Path) -> None:
