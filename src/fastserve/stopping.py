@@ -176,9 +176,11 @@ async def stop_in_phases(
     request.take()
     set_phase("draining")
     service.drain()
-    left = asyncio.ensure_future(service.wait_idle())
+    left: asyncio.Future[None] | None = None
     try:
-        await _drain(request, left, stop_accepting)
+        await _drain(service, request, stop_accepting)
+        # From here on no connection comes, so that none is open once none was.
+        left = asyncio.ensure_future(service.wait_idle())
         set_phase("stopping")
         await _wait(service, request, left, request.plan.graceful, request.plan.quiet)
         steps = [
@@ -200,18 +202,21 @@ async def stop_in_phases(
         raise
     finally:
         stop_accepting()
-        left.cancel()
+        if left is not None:
+            left.cancel()
 
 
 async def _drain(
-    request: StopRequest, left: asyncio.Future[None], stop_accepting: Callable[[], None]
+    service: Draining, request: StopRequest, stop_accepting: Callable[[], None]
 ) -> None:
     plan = request.plan
     if not plan.accept:
         stop_accepting()
     if plan.drain:
         never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await request.is_done_within(left if plan.early else never, plan.drain)
+        left = asyncio.ensure_future(service.wait_idle()) if plan.early else never
+        await request.is_done_within(left, plan.drain)
+        left.cancel()
         request.take()
     # What has connected by now and waits in the queue is taken, within a turn or two of the
     # loop; afterwards nobody would answer it.

@@ -87,6 +87,27 @@ def test_an_application_sees_the_drain_and_ends_its_streams(
 
 
 @PROCESSES
+def test_a_request_that_began_in_the_drain_is_answered_after_it(
+    tmp_path: Path, workers: int | None
+) -> None:
+    with serve(tmp_path, *DELAY, workers=workers, more=DRAINING) as service:
+        service.signal(signal.SIGTERM)
+
+        def is_draining() -> bool:
+            with service.connect() as client:  # and when it is closed, none is open
+                return client.get("/isdraining").body == b"True"
+
+        eventually(is_draining)
+        with service.ask("/hold") as client:
+            service.wait_for("holding")
+            service.signal_later(signal.SIGTERM)
+            service.wait_until_refused()
+            service.touch("release")
+            assert client.response().body == b"one"
+        service.assert_ends()
+
+
+@PROCESSES
 def test_the_delay_ends_by_itself(tmp_path: Path, workers: int | None) -> None:
     with serve(tmp_path, "--drain-delay", "0.5", workers=workers) as service:
         service.stop()

@@ -143,6 +143,7 @@ def test_a_request_that_will_not_be_cancelled_is_cut_off_in_the_end(tmp_path: Pa
 def test_a_second_signal_skips_ahead(tmp_path: Path, workers: int | None) -> None:
     with serve(tmp_path, *LONG, workers=workers) as service, service.ask("/hold"):
         service.wait_for("holding")
+        service.signal(signal.SIGTERM)
         service.insist()
 
 

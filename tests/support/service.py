@@ -6,10 +6,9 @@ the process. It waits for files that a test makes, so that no test depends on ti
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
-import subprocess
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ async def hold(scope, receive, send):
 note("imported")
 """
 
-_COUNTS = 0.3  # seconds after which a signal is not taken for an echo of the one before
+_COUNTS = 0.3  # seconds; one that comes sooner is taken for an echo
 REPLACED = "all workers are replaced"
 
 
@@ -110,6 +109,18 @@ class Service:
     def connect(self) -> Client:
         """A client of the first address."""
         return client_of(self.url)
+
+    def wait_until_refused(self) -> None:
+        """Until nobody listens on the first address, which is a TCP one."""
+
+        def is_refused() -> bool:
+            try:
+                self.connect().close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        eventually(is_refused)
 
     def ask(self, path: str, *lines: str) -> Client:
         """A client that has asked for `path` and has not read the answer."""
@@ -150,18 +161,19 @@ class Service:
         self.signal(signal.SIGTERM)
         self.assert_ends(lost=lost)
 
+    def signal_later(self, number: int) -> None:
+        """A signal so long after another that it is not taken for an echo of that."""
+        threading.Event().wait(_COUNTS)
+        self.signal(number)
+
     def insist(self) -> None:
-        """Send SIGTERM again and again, so slowly that each counts, until nothing is left."""
-        while True:
-            self.signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.command.process.wait(_COUNTS)
-                break
+        """Send SIGTERM once more and see all of it end."""
+        self.signal_later(signal.SIGTERM)
         self.assert_ends()
 
     def assert_ends(self, *, lost: Collection[int] = ()) -> None:
         status = self.command.exit()
-        assert status == 0, self.log
+        assert status == 0, f"status {status}:\n{self.log}"
         self.assert_left_nothing(lost=lost)
 
     def assert_left_nothing(self, *, lost: Collection[int] = ()) -> None:
