@@ -10,16 +10,15 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from support.process import Command, started
 
 from fastserve import Config, Server
 from fastserve.errors import AppError, BindError, LifespanError
 from fastserve.server import ShutdownError
+from fastserve.stopping import Stop
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -274,7 +273,7 @@ def test_an_idle_connection_does_not_delay_the_stop() -> None:
     async def main() -> None:
         async with Serving(App(), timeout_graceful_shutdown=20) as serving:
             await serving.get("/")
-            serving.server.stop()
+            serving.server.stop(Stop(drain=0, graceful=20, quiet=0))
             await asyncio.wait_for(asyncio.shield(serving.task), 5)
 
     run(main)
@@ -298,7 +297,7 @@ def test_after_the_graceful_time_the_application_is_told_to_disconnect() -> None
 def test_an_application_that_does_not_listen_is_cancelled(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastserve.server._DISCONNECT_GRACE", 0.05)
+    monkeypatch.setattr("fastserve.stopping._TELL", 0.05)
     app = App()
 
     async def main() -> None:
@@ -318,8 +317,8 @@ def test_an_application_that_does_not_listen_is_cancelled(
 def test_an_application_that_refuses_to_be_cancelled_does_not_stop_the_stop(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_DISCONNECT_GRACE", "_CANCEL_GRACE", "_ABORT_GRACE"):
-        monkeypatch.setattr(f"fastserve.server.{name}", 0.05)
+    for name in ("_TELL", "_CANCEL", "_ABORT"):
+        monkeypatch.setattr(f"fastserve.stopping.{name}", 0.05)
     app = App()
 
     async def main() -> None:
@@ -395,7 +394,7 @@ def test_signals_asked_for_stop_it_and_get_their_handlers_back() -> None:
 
         async def main() -> None:
             server = Server(Config(App(), port=0, access_log=False))
-            task = asyncio.ensure_future(server.serve(signals=[signal.SIGTERM]))
+            task = asyncio.ensure_future(server.serve(signals={signal.SIGTERM: server.stop}))
             await server.wait_started()
             os.kill(os.getpid(), signal.SIGTERM)
             await task
@@ -408,98 +407,7 @@ def test_signals_asked_for_stop_it_and_get_their_handlers_back() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-HANGS = """
-import asyncio
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        print("shut down", flush=True)
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    if scope["path"] == "/hang":
-        print("hanging", flush=True)
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            print("cancelled", flush=True)
-            raise
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"ok"})
-"""
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    (tmp_path / "main.py").write_text(HANGS)
-    return tmp_path
-
-
-def hang(command: Command) -> socket.socket:
-    """A connection with a request that does not end."""
-    client = socket.create_connection(("127.0.0.1", command.port))
-    client.sendall(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
-    command.out.wait_for("hanging")
-    return client
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_signal_stops_the_command_with_status_0(
-    directory: Path, number: signal.Signals, loop: str
-) -> None:
-    with started(["main:app", "--port", "0", "--loop", loop], directory) as command:
-        assert httpx.get(command.url).text == "ok"
-        command.signal(number)
-        assert command.exit() == 0
-        assert "shut down" in command.out.text
-        assert "Traceback" not in command.err.text
-
-
-def test_further_signals_skip_ahead_and_the_lifespan_still_shuts_down(directory: Path) -> None:
-    with started(["main:app", "--port", "0"], directory) as command, hang(command):
-        command.signal(signal.SIGINT)
-        command.signal(signal.SIGINT)  # may be joined with the first, so go on until it works
-        while "told to disconnect" not in command.err.text:
-            command.signal(signal.SIGINT)
-            command.process.poll()
-        command.out.wait_for("cancelled")
-        assert command.exit() == 0
-        assert "shut down" in command.out.text
-        assert "Traceback" not in command.err.text
-
-
-def test_the_access_log_is_complete_at_exit(directory: Path) -> None:
-    with started(["main:app", "--port", "0"], directory) as command:
-        for index in range(5):
-            httpx.get(f"{command.url}/page{index}")
-        assert command.stop() == 0
-        assert [f"/page{i}" in command.out.text for i in range(5)] == [True] * 5
-
-
-def test_no_access_log_and_a_level_above_info_write_nothing(directory: Path) -> None:
-    for option in ("--no-access-log", "--log-level=warning"):
-        with started(["main:app", "--uds", "s", option], directory) as command:
-            path = str(directory / "s")
-            wait_for_listener(path)
-            with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client:
-                assert client.get("http://x/page").text == "ok"
-            assert command.stop() == 0
-            assert command.out.text == "shut down\n"
-
-
-def wait_for_listener(path: str) -> None:
-    """With the start-up message off, only connecting tells that the server listens."""
-    for _ in range(2000):
-        with socket.socket(socket.AF_UNIX) as client:
-            if client.connect_ex(path) == 0:
-                return
-        threading.Event().wait(0.01)
-    raise AssertionError("it does not listen")
-
-
-def test_requests_log_no_noise(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_requests_log_no_noise(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with Serving(App()) as serving:
             await serving.get("/")

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastserve.config import Config
 from fastserve.loops import loop_factory
 from fastserve.server import Server
+from fastserve.stopping import Stop
 
 __all__ = ["RunningServer", "serve"]
 
@@ -51,7 +53,8 @@ def serve(app: object, **options: Any) -> Iterator[RunningServer]:
     try:
         yield RunningServer(thread.server)
     finally:
-        thread.server.stop()
+        # What a test has left idle is closed at once: no request of its own is under way on it.
+        thread.server.stop(replace(Stop.of(thread.server.config), quiet=0.0))
         thread.join()
     if thread.error is not None:
         raise thread.error

@@ -216,7 +216,7 @@ def test_line_35_shutdown_is_sent_though_a_request_hangs() -> None:
     client.close()
 
 
-def test_line_36_state_is_one_empty_dict_for_the_lifespan() -> None:
+def test_line_36_state_is_one_dict_that_holds_the_servers_drain_event_alone() -> None:
     states: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -230,7 +230,7 @@ def test_line_36_state_is_one_empty_dict_for_the_lifespan() -> None:
 
     with serve(app) as server:
         server.get("/")
-    assert states[0] == {}
+    assert states[0].keys() == {"fastserve_draining"}
     assert states[1]["key"] is states
 
 
