@@ -18,6 +18,7 @@ from support.process import clean_environment, started
 from fastserve import check as module
 from fastserve.check import check, warnings_of
 from fastserve.config import OPTIONS, Config
+from fastserve.errors import ConfigError
 
 LIFESPAN = """
 events = []
@@ -374,17 +375,20 @@ def test_files_and_directories_without_permission_are_warned_of(
     assert warnings(log_file=log) == ""
 
 
-def test_packages_that_are_missing_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_that_are_missing_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     missing = {"watchfiles", "prometheus_client"}
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name in missing else find(name)
     )
-    told = warnings(reload=True, admin_bind=":9000")
-    assert "reload needs watchfiles" in told
+    told = warnings(admin_bind=":9000")
     assert "/metrics of admin_bind needs prometheus-client" in told
+    assert check(Config("main:app", reload=True)) == ConfigError.status
+    assert "reload needs watchfiles: pip install" in capsys.readouterr().err
     missing.clear()
-    assert "needs" not in warnings(log_level="info")
+    assert "needs" not in warnings(admin_bind=":9000")
 
 
 def test_warnings_are_shown_and_no_failure(directory: Path) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from fastserve.config import OPTIONS, Config
-from fastserve.errors import FastserveError, LifespanError
+from fastserve.errors import ConfigError, FastserveError, LifespanError
 from fastserve.importer import ASGIApp, load_app
 from fastserve.lifespan import Lifespan
 from fastserve.logging import configure
@@ -72,6 +72,10 @@ def _try(config: Config, show_all: bool, import_only: bool) -> None:
     configure(dataclasses.replace(config.logging, log_file=None, access_log_file=None))
     _tell_settings(config, show_all)
     make_loop = loop_factory(config.process.loop)
+    if config.reload.reload and not _is_installed("watchfiles"):
+        raise ConfigError(
+            f"{config.origin('reload')} needs watchfiles: pip install 'fastserve[standard]'"
+        )
     began = time.monotonic()
     app = load_app(config.app, config.application)
     _tell(f"application: {_kind(app, config)}, imported in {_time_since(began)}")
@@ -272,17 +276,15 @@ def _about_directory(origin: str, path: str) -> Iterator[str]:
 
 
 def _about_packages(config: Config) -> Iterator[str]:
-    needs = (
-        ("reload", "", "watchfiles"),
-        ("admin_bind", "/metrics of ", "prometheus_client"),
-    )
-    for name, what, module in needs:
-        if config.get(name) and importlib.util.find_spec(module) is None:
-            package = module.replace("_", "-")
-            yield (
-                f"{what}{config.origin(name)} needs {package}, which is not installed: "
-                "pip install 'fastserve[standard]'"
-            )
+    if config.admin.admin_bind is not None and not _is_installed("prometheus_client"):
+        yield (
+            f"/metrics of {config.origin('admin_bind')} needs prometheus-client, which is not "
+            "installed: pip install 'fastserve[standard]'"
+        )
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 # -- telling ---------------------------------------------------------------------------
