@@ -39,7 +39,8 @@ class Server:
     `app` is the application, if it is loaded already. `row` is where it counts and beats; by
     default memory of its own. `gate`, if given, is awaited between the lifespan's start-up
     and listening. `on_started` is called in the loop when the server listens, in place of the
-    start-up message; `on_limit` in place of a stop when `limit_max_requests` is reached.
+    start-up message; `on_limit` in place of a stop when `limit_max_requests` is reached;
+    `on_signal` where the main thread stands when a signal comes, so it may only note its number.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Server:
         gate: Callable[[], Awaitable[None]] | None = None,
         on_started: Callable[[Server], None] | None = None,
         on_limit: Callable[[], None] | None = None,
+        on_signal: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.config = config
         self._app = app
@@ -58,6 +60,7 @@ class Server:
         self._gate = gate
         self._on_started = on_started
         self._on_limit = on_limit
+        self._on_signal = on_signal
         self._log = logging.getLogger("fastserve.error")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -175,7 +178,7 @@ class Server:
         )
         try:
             app = self._app or load_app(self.config.app, self.config.application)
-            with _handling(signals or {}):
+            with _handling(signals or {}, self._on_signal):
                 await self._serve(app, listeners)
         finally:
             self._row.set_phase("ended")
@@ -326,21 +329,26 @@ def _close(servers: list[asyncio.AbstractServer]) -> None:
 
 
 @contextlib.contextmanager
-def _handling(signals: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    """Let each of `signals` call what it says, in the loop, while the body runs."""
+def _handling(
+    signals: Mapping[signal.Signals, Callable[[], None]], on_signal: Callable[[int], None]
+) -> Iterator[None]:
+    """Let each of `signals` call what it says, in the loop, while the body runs.
+
+    Not by `loop.add_signal_handler`: `on_signal` is called where the main thread stands, so
+    that a stop is noted even if the loop is blocked.
+    """
     loop = asyncio.get_running_loop()
-    former = {each: signal.getsignal(each) for each in signals}
-    for each, act in signals.items():
-        try:
-            loop.add_signal_handler(each, act)
-        except NotImplementedError:  # no such thing on Windows
-            signal.signal(each, lambda *_, act=act: act())
+
+    def note(number: int, _: object) -> None:
+        on_signal(number)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(signals[signal.Signals(number)])
+
+    former = {each: signal.signal(each, note) for each in signals}
     try:
         yield
     finally:
         for each, handler in former.items():
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(each)
             signal.signal(each, handler)
 
 

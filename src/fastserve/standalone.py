@@ -22,11 +22,12 @@ from fastserve.identity import PidFile, set_title
 from fastserve.loops import loop_factory
 from fastserve.notify import Notifier
 from fastserve.server import Server, own_process
-from fastserve.stopping import Stop
+from fastserve.stopping import Stop, longest_stop
 from fastserve.terminal import has_terminal
 
 __all__ = ["Standalone"]
 
+_STOPS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGQUIT", None)}
 _log = logging.getLogger("fastserve.error")
 
 
@@ -42,7 +43,13 @@ class Standalone:
         self._row.set_pid(os.getpid())
         self._row.set_phase("starting")
         self._board.set_phase("starting")
-        self._server = Server(config, row=self._row, on_started=self._started)
+        self._last_resort = _LastResort(config)
+        self._server = Server(
+            config,
+            row=self._row,
+            on_started=self._started,
+            on_signal=self._last_resort.note_signal,
+        )
         self._main = threading.current_thread() is threading.main_thread()
         self._at_terminal = has_terminal()
         self._notifier = Notifier.from_environment(os.environ)
@@ -110,6 +117,7 @@ class Standalone:
             return
         file = PidFile(path)
         file.acquire()
+        self._last_resort.at_end(file.release)
         try:
             yield
         finally:
@@ -157,6 +165,42 @@ class Standalone:
         finally:
             admin.stop(Stop.quick())
             await task
+
+
+class _LastResort:
+    """Ends a process that was told to stop and does not manage to: after all phases, by force.
+
+    A thread, because what keeps the process is the event loop's thread: it may be blocked, or
+    wait for a task that will not be cancelled.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._acts: list[Callable[[], None]] = []
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        threading.Thread(target=self._watch, name="fastserve-last-resort", daemon=True).start()
+
+    def at_end(self, act: Callable[[], None]) -> None:
+        """What is not to be left behind."""
+        self._acts.append(act)
+
+    def note_signal(self, number: int) -> None:
+        """In a signal handler."""
+        if number in _STOPS:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._write, b"x")
+
+    def _watch(self) -> None:
+        os.read(self._read, 1)
+        seconds = longest_stop(self._config, Stop.of(self._config))
+        if seconds is None:
+            return
+        time.sleep(seconds)
+        _log.error("the process did not stop within %g s: ended", seconds)
+        for act in self._acts:
+            act()
+        os._exit(1)
 
 
 def _tell_block(late: float, standing: Standing) -> None:
