@@ -39,7 +39,7 @@ class Beating(Protocol):
 
 def beat_interval(warn: float, limit: float) -> float:
     """Seconds between beats, where a block is told after `warn` or ended after `limit`."""
-    shortest = min((each for each in (warn, limit) if each), default=_INTERVAL)
+    shortest = min((each for each in (warn, limit) if each), default=2 * _INTERVAL)
     return min(_INTERVAL, max(shortest / 2, 0.01))
 
 
