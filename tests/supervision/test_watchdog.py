@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from fastserve import Config
 from fastserve.board import RowState
 from fastserve.supervision import watchdog
-from fastserve.supervision.watchdog import Watchdog
+from fastserve.supervision.watchdog import Watchdog, resident_memory
 from fastserve.supervision.worker import TRACE_SIGNAL
 
 WARN, LIMIT = 1.0, 5.0
@@ -171,3 +174,61 @@ def test_a_loop_that_goes_on_is_told_of(scene: Scene) -> None:
     assert scene.told[1:] == ["the event loop of worker 1 goes on"]
     scene.pass_time(20 * LIMIT, starved=True)
     assert scene.wanted == []
+
+
+def test_one_that_goes_on_before_it_has_answered_is_not_told_of(scene: Scene) -> None:
+    scene.pass_time(0.5 + WARN + 0.5)
+    assert scene.worker.said == ["explain"]
+    scene.beat()
+    scene.pass_time(0.4)
+    assert scene.told == scene.worker.signals == []
+    scene.pass_time(0.1 + WARN + 0.5)
+    assert scene.worker.said == ["explain", "explain"]
+
+
+# -- age and memory --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [({"limit_worker_memory": 1 << 20}, "memory"), ({"limit_worker_lifetime": 60}, "lifetime")],
+)
+def test_a_worker_over_its_limit_is_to_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], cause: str
+) -> None:
+    now, size = 1000.0, 1 << 19
+    monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(watchdog, "resident_memory", lambda _: size)
+    worker, wanted, noted = Worker(ready_at=now), [], []
+    board: Any = SimpleNamespace(rows=list, set_memory=lambda *told: noted.append(told))
+    fleet: Any = SimpleNamespace(serving=lambda: [worker], want=lambda _, why: wanted.append(why))
+    dog = Watchdog(Config("x:app", warn_blocked_loop=0, **options), board, fleet)
+    dog.look()
+    assert wanted == []
+    now, size = now + 61, 3 << 20
+    due = dog.next_due()
+    assert due is not None
+    assert due < now
+    dog.look()
+    assert wanted == [cause]
+    assert noted == ([(0, 1 << 19), (0, 3 << 20)] if cause == "memory" else [])
+
+
+def test_nothing_to_watch_for_asks_for_no_look() -> None:
+    board: Any = SimpleNamespace(rows=list)
+    fleet: Any = SimpleNamespace(serving=list)
+    assert Watchdog(Config("x:app", warn_blocked_loop=0), board, fleet).next_due() is None
+
+
+def test_memory_of_a_process_grows_with_what_it_holds() -> None:
+    before = resident_memory(os.getpid())
+    assert before > 1 << 20
+    held = bytearray(b"x" * (64 << 20))
+    assert resident_memory(os.getpid()) - before > len(held) // 2
+    del held
+
+
+def test_memory_of_no_process_is_unknown() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert resident_memory(process.pid) == 0
