@@ -186,6 +186,15 @@ def test_one_that_goes_on_before_it_has_answered_is_not_told_of(scene: Scene) ->
     assert scene.worker.said == ["explain", "explain"]
 
 
+def test_an_answer_that_nobody_waits_for_is_not_told(scene: Scene) -> None:
+    scene.explain("  in handler\n")
+    assert scene.told == []
+    scene.pass_time(0.5 + WARN + 0.5)
+    scene.explain("  in handler\n")
+    scene.explain("  in handler\n")
+    assert len(scene.told) == 1
+
+
 # -- age and memory --------------------------------------------------------------------
 
 
