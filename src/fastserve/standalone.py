@@ -92,7 +92,8 @@ class Standalone:
 
     def _stopping(self, act: Callable[[], None], why: str) -> Callable[[], None]:
         def stop() -> None:
-            _log.info("stopping (%s)", why)
+            if not self._server.should_exit:
+                _log.info("stopping (%s)", why)
             self._board.set_phase("draining" if self._config.process.drain_delay else "stopping")
             self._notifier.stopping("stopping")
             act()

@@ -403,12 +403,12 @@ class Fleet:
 
     def stop(self, plan: Stop) -> None:
         """Stop all workers, and the admin process after them."""
+        for child in self.retiring:
+            child.retire(plan, self._config)
         if not self.stopping:
             self.stopping = True
             for slot in self.slots:
                 self._retire_slot(slot, plan)
-        for child in self.retiring:
-            child.retire(plan, self._config)
 
     def hurry(self) -> None:
         """All that are stopping skip to their next phase."""
