@@ -8,12 +8,9 @@ import sys
 from fastserve.config import Config
 from fastserve.errors import FastserveError
 from fastserve.sources import load_env_file
-from fastserve.terminal import open_standard_streams
+from fastserve.terminal import HANDOVER, TRIAL, open_standard_streams
 
-__all__ = ["UPGRADE_VARIABLES", "launch"]
-
-UPGRADE_VARIABLES = ("FASTSERVE_TRIAL", "FASTSERVE_HANDOVER")
-"""Environment variables by which a supervisor speaks to the program that is to replace it."""
+__all__ = ["launch"]
 
 
 def launch(config: Config) -> int:
@@ -40,7 +37,7 @@ def launch(config: Config) -> int:
 
 
 def _run(config: Config) -> int:
-    if any(name in os.environ for name in UPGRADE_VARIABLES):
+    if TRIAL in os.environ or HANDOVER in os.environ:
         from fastserve.supervision.upgrade import is_trial
 
         if is_trial(os.environ):

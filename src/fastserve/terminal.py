@@ -1,10 +1,14 @@
-"""What a process gets from whoever starts it: standard streams, and perhaps a terminal."""
+"""What a process gets from its starter: standard streams, a terminal, word of an upgrade."""
 
 from __future__ import annotations
 
 import os
 
-__all__ = ["has_terminal", "open_standard_streams"]
+__all__ = ["HANDOVER", "TRIAL", "has_terminal", "open_standard_streams"]
+
+# Environment variables by which a supervisor speaks to the program that is to replace it.
+TRIAL = "FASTSERVE_TRIAL"
+HANDOVER = "FASTSERVE_HANDOVER"
 
 
 def has_terminal() -> bool:

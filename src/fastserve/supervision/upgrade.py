@@ -9,7 +9,6 @@ changes `FORMAT`, and a program that does not know it declines when it is tried.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -21,14 +20,12 @@ from typing import Any
 
 from fastserve.errors import ConfigError, FastserveError
 from fastserve.supervision.children import OBEYED
+from fastserve.terminal import HANDOVER, TRIAL
 
 __all__ = ["Trial", "command_line", "handed_over", "is_trial", "replace_program"]
 
 FORMAT = 1
-_STATE = "FASTSERVE_HANDOVER"
-_TRIAL = "FASTSERVE_TRIAL"
 _PATIENCE = 300.0
-_log = logging.getLogger("fastserve.error")
 
 
 def command_line() -> tuple[str, list[str], str]:
@@ -50,7 +47,7 @@ def is_trial(environment: MutableMapping[str, str]) -> bool:
 
     Raises `ConfigError` if it could not understand what it would be handed.
     """
-    told = environment.pop(_TRIAL, None)
+    told = environment.pop(TRIAL, None)
     if told is None:
         return False
     if told != str(FORMAT):
@@ -70,7 +67,7 @@ class Trial:
                 arguments,
                 executable=program,
                 cwd=directory,
-                env=os.environ | {_TRIAL: str(FORMAT)},
+                env=os.environ | {TRIAL: str(FORMAT)},
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
@@ -122,7 +119,7 @@ def replace_program(
     sys.stderr.flush()
     try:
         os.chdir(directory)
-        os.execve(program, arguments, os.environ | {_STATE: str(fd)})
+        os.execve(program, arguments, os.environ | {HANDOVER: str(fd)})
     except OSError as error:
         os.chdir(former)
         raise FastserveError(f"the new program cannot be started: {error}") from None
@@ -133,7 +130,7 @@ def replace_program(
 
 def handed_over(environment: MutableMapping[str, str]) -> dict[str, Any] | None:
     """What the program before has handed over; None if there was none."""
-    told = environment.pop(_STATE, None)
+    told = environment.pop(HANDOVER, None)
     if told is None:
         return None
     with open(int(told), "rb") as file:
