@@ -7,12 +7,27 @@ Each says what the server does with it, so that callers decide by type alone.
 class ParseError(Exception):
     """The peer sent what cannot be taken.
 
-    `status` (int) is the response to give before closing, `reason` (str) its short text.
+    `status` (int) is the response to give before closing, `reason` (str) its short text,
+    `headers` [(bytes, bytes)] what the response must have besides.
     """
 
-    def __init__(self, status, reason):
+    def __init__(self, status, reason, headers=()):
         super().__init__(status, reason)
         self.status = status
+        self.reason = reason
+        self.headers = headers
+
+
+class WebSocketError(Exception):
+    """The peer sent what a WebSocket cannot take.
+
+    `code` (int) is the close code to fail the connection with, RFC 6455 section 7.4.1;
+    `reason` (str) goes with it.
+    """
+
+    def __init__(self, code, reason):
+        super().__init__(code, reason)
+        self.code = code
         self.reason = reason
 
 

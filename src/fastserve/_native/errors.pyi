@@ -1,7 +1,17 @@
+from collections.abc import Sequence
+
 class ParseError(Exception):
     status: int
     reason: str
-    def __init__(self, status: int, reason: str) -> None: ...
+    headers: Sequence[tuple[bytes, bytes]]
+    def __init__(
+        self, status: int, reason: str, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None: ...
+
+class WebSocketError(Exception):
+    code: int
+    reason: str
+    def __init__(self, code: int, reason: str) -> None: ...
 
 class ProtocolViolation(RuntimeError): ...
 class ClientDisconnected(OSError): ...
