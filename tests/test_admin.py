@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.board import put_websockets
 from support.process import started
 
 from fastserve import admin
@@ -193,6 +194,7 @@ def test_workers_are_told_with_what_they_do(board: Board) -> None:
     worker(board, 0)
     second, first = worker(board, 2), worker(board, 1, "draining")
     board.set_memory(first, 1 << 20)
+    put_websockets(board, second, now_open=12)
     got = ask(admin.make_app(board, pid=4711), "/workers")
     assert got.headers["content-type"] == "application/json"
     told = got.json()
@@ -206,6 +208,7 @@ def test_workers_are_told_with_what_they_do(board: Board) -> None:
         assert each["age"] >= 0
         for name in ("requests", "connections", "requests_in_flight", "event_loop_lag"):
             assert each[name] == 0
+    assert (one["websockets"], two["websockets"]) == (0, 12)
     board.give_back(second)
     assert [each["slot"] for each in ask(admin.make_app(board), "/workers").json()["workers"]] == [
         1
@@ -271,6 +274,27 @@ def test_metrics_tell_what_is_on_the_board(board: Board, accept: str) -> None:
         assert told[prefix + name] == 0
     assert told[prefix + "connections_open"] == told[prefix + "requests_in_flight"] == 0
     assert sum(name.startswith(prefix + "build_info") for name in told) == 1
+
+
+def test_metrics_tell_of_websockets(board: Board) -> None:
+    pytest.importorskip("prometheus_client")
+    app = serving(board, workers=2)
+    put_websockets(board, 0, now_open=2, opened=5, received=(3, 30), sent=(4, 400),
+                   closes=(1, 0, 0, 0, 2))  # fmt: skip
+    put_websockets(
+        board, 1, now_open=1, opened=4, sent=(1, 1), closes=(2, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+    )
+    told = samples(app)
+    prefix = "fastserve_websocket"
+    assert told[prefix + "s"] == 3
+    assert told[prefix + "s_opened_total"] == 9
+    codes = ("1000", "1001", "1002", "1005", "1006", "1007", "1009", "1011", "1012", "other")
+    assert [told[prefix + f'_closes_total{{"code": "{code}"}}'] for code in codes] == [
+        3, 0, 0, 0, 2, 0, 0, 0, 0, 1,
+    ]  # fmt: skip
+    for name, received, sent in (("messages", 3, 5), ("bytes", 30, 401)):
+        assert told[prefix + f'_{name}_total{{"direction": "received"}}'] == received
+        assert told[prefix + f'_{name}_total{{"direction": "sent"}}'] == sent
 
 
 def test_the_format_is_what_the_scraper_accepts(board: Board) -> None:
@@ -344,7 +368,7 @@ def test_the_page_describes_every_metric_and_no_other(board: Board) -> None:
     told = {re.sub(r"(duration_seconds).*", r"\1", name) for name in told}
     page = PAGE.read_text()
     assert set(re.findall(r"^\| `(fastserve_\w+)`", page, re.M)) == told
-    labels = re.findall(r"(?:state|cause)=\"(\w+)", ask(app, "/metrics").text)
+    labels = re.findall(r"(?:state|cause|code|direction)=\"(\w+)", ask(app, "/metrics").text)
     assert [label for label in labels if f"`{label}`" not in page] == []
 
 

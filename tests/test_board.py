@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.board import put_websockets
 
 from fastserve._native.board import Block, board_size
-from fastserve.board import CAUSES, Board, BoardError, Row
+from fastserve.board import CAUSES, Board, BoardError, Row, WebSocketTotals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are passed on")
 
@@ -100,6 +101,26 @@ def test_there_is_no_row_beyond_the_last(board: Board) -> None:
     for index in (-1, 8):
         with pytest.raises(IndexError):
             board.row(index)
+
+
+CODES = ("1000", "1001", "1002", "1005", "1006", "1007", "1009", "1011", "1012", "other")
+
+
+def test_websockets_of_all_processes_are_summed(board: Board) -> None:
+    assert board.totals().websockets == WebSocketTotals(0, 0, 0, 0, 0, dict.fromkeys(CODES, 0))
+    first, second, ended = (board.take(slot=slot) for slot in (1, 2, 3))
+    put_websockets(board, first, now_open=2, opened=57, received=(3, 30), sent=(4, 400),
+                   closes=tuple(range(1, 11)))  # fmt: skip
+    put_websockets(board, second, now_open=1, opened=1, received=(1, 2), sent=(3, 4))
+    put_websockets(board, ended, now_open=5, opened=10, closes=(5,))
+    board.give_back(ended)
+    assert [state.websockets for state in board.rows()] == [2, 1]
+    assert board.totals().websockets == WebSocketTotals(
+        opened=68, messages_in=4, bytes_in=32, messages_out=7, bytes_out=404,
+        closes=dict(zip(CODES, range(1, 11), strict=True)) | {"1000": 6},
+    )  # fmt: skip
+    assert board.take(slot=4) == ended
+    assert [state.websockets for state in board.rows()] == [2, 1, 0]
 
 
 def test_another_mapping_of_the_same_memory_sees_the_same(board: Board) -> None:
@@ -242,10 +263,12 @@ def test_reading_never_fails_whatever_is_in_the_rows() -> None:
         for state in board.rows():
             assert state.last_request.isprintable()
             assert min(state.connections, state.exchanges, state.requests, state.pid) >= 0
+            assert state.websockets >= 0
             assert state.phase in ("", "unknown") or state.phase.isalpha()
         totals = board.totals()
         assert min(totals.responses.values()) >= 0
         assert min(totals.requests, totals.bytes_in, totals.latency_sum) >= 0
+        assert min(totals.websockets.opened, *totals.websockets.closes.values()) >= 0
         counts = [count for _, count in totals.latency_buckets]
         assert counts == sorted(counts)
 

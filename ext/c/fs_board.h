@@ -15,12 +15,13 @@
 #include <string.h>
 
 #define FS_BOARD_MAGIC 0x6472616f62736166 /* "fasboard" in memory, little endian */
-#define FS_BOARD_LAYOUT 1                 /* another number for every change of a struct below */
+#define FS_BOARD_LAYOUT 2                 /* another number for every change of a struct below */
 
 enum {
     FS_BOARD_CAUSES = 9,   /* of a worker's restart */
     FS_BOARD_CLASSES = 6,  /* 1xx .. 5xx, and responses that had nobody left to go to */
     FS_BOARD_BUCKETS = 15, /* of latency; the last has no bound */
+    FS_BOARD_CLOSES = 10,  /* codes WebSockets were closed with; the last is for any other */
     FS_BOARD_TEXT = 160
 };
 
@@ -28,6 +29,10 @@ enum {
 static const int64_t fs_board_bounds[FS_BOARD_BUCKETS - 1] = {
     500,   1000,   2500,   5000,   10000,   25000,   50000,
     100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
+};
+
+static const int fs_board_close_codes[FS_BOARD_CLOSES - 1] = {
+    1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012,
 };
 
 typedef struct fs_board_head {
@@ -40,6 +45,17 @@ typedef struct fs_board_head {
     int64_t spare;
     int64_t restarts[FS_BOARD_CAUSES];
 } fs_board_head;
+
+/* Two cache lines; a message touches only the first. */
+typedef struct fs_board_websockets {
+    int64_t open; /* a gauge, zeroed between two processes */
+    int64_t opened;
+    int64_t messages_in;
+    int64_t bytes_in; /* of payload, as the application sees it */
+    int64_t messages_out;
+    int64_t bytes_out;
+    int64_t closes[FS_BOARD_CLOSES];
+} fs_board_websockets;
 
 typedef struct fs_board_row {
     /* written by the maker of the board */
@@ -68,6 +84,7 @@ typedef struct fs_board_row {
     int64_t text_len;
     char text[FS_BOARD_TEXT];
     int64_t spare_too[3];
+    fs_board_websockets websockets;
 } fs_board_row;
 
 #if defined(__GNUC__)
@@ -120,6 +137,53 @@ static inline void fs_board_time(fs_board_row *row, int64_t us)
     fs_board_add(&row->latency_us, us > 0 ? us : 0);
 }
 
+static inline void fs_board_ws_open(fs_board_row *row)
+{
+    fs_board_add(&row->websockets.open, 1);
+    fs_board_add(&row->websockets.opened, 1);
+}
+
+static inline void fs_board_ws_close(fs_board_row *row, int code)
+{
+    int i = 0;
+    while (i < FS_BOARD_CLOSES - 1 && fs_board_close_codes[i] != code)
+        i++;
+    fs_board_add(&row->websockets.open, -1);
+    fs_board_add(&row->websockets.closes[i], 1);
+}
+
+/* A whole message, of `n` bytes of payload. */
+static inline void fs_board_ws_message_in(fs_board_row *row, int64_t n)
+{
+    fs_board_add(&row->websockets.messages_in, 1);
+    fs_board_add(&row->websockets.bytes_in, n);
+}
+
+static inline void fs_board_ws_message_out(fs_board_row *row, int64_t n)
+{
+    fs_board_add(&row->websockets.messages_out, 1);
+    fs_board_add(&row->websockets.bytes_out, n);
+}
+
+static inline int64_t fs_board_ws_now_open(const fs_board_row *row)
+{
+    return fs_board_count(&row->websockets.open);
+}
+
+/* Adds the counters of a row, not its gauge, to those of `sum`. */
+static inline void fs_board_ws_sum(fs_board_websockets *sum, const fs_board_row *row)
+{
+    const fs_board_websockets *each = &row->websockets;
+    int i;
+    sum->opened = fs_board_sum(sum->opened, &each->opened);
+    sum->messages_in = fs_board_sum(sum->messages_in, &each->messages_in);
+    sum->bytes_in = fs_board_sum(sum->bytes_in, &each->bytes_in);
+    sum->messages_out = fs_board_sum(sum->messages_out, &each->messages_out);
+    sum->bytes_out = fs_board_sum(sum->bytes_out, &each->bytes_out);
+    for (i = 0; i < FS_BOARD_CLOSES; i++)
+        sum->closes[i] = fs_board_sum(sum->closes[i], &each->closes[i]);
+}
+
 /* A text longer than there is room for is cut. */
 static inline void fs_board_note(fs_board_row *row, const void *text, size_t n)
 {
@@ -156,6 +220,7 @@ static inline void fs_board_clear(fs_board_row *row)
     fs_board_set(&row->connections, 0);
     fs_board_set(&row->exchanges, 0);
     fs_board_set(&row->text_len, 0);
+    fs_board_set(&row->websockets.open, 0);
 }
 
 static inline fs_board_row *fs_board_row_at(fs_board_head *head, int64_t index)

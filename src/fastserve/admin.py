@@ -128,6 +128,7 @@ class _Admin:
                     "requests": each.requests,
                     "connections": each.connections,
                     "requests_in_flight": each.exchanges,
+                    "websockets": each.websockets,
                     "event_loop_lag": round(_lag(each), 6),
                     "memory": each.memory or None,
                 }
@@ -214,6 +215,7 @@ class _Exporter:
 
     def collect(self) -> Iterator[Metric]:
         yield from self._traffic()
+        yield from self._websockets()
         yield from self._processes()
 
     def _traffic(self) -> Iterator[Metric]:
@@ -236,6 +238,28 @@ class _Exporter:
         yield self._count("connections", "Connections accepted.", totals.connections)
         yield self._count("received_bytes", "Bytes read from clients.", totals.bytes_in)
         yield self._count("sent_bytes", "Bytes written to clients.", totals.bytes_out)
+
+    def _websockets(self) -> Iterator[Metric]:
+        totals, workers = self._board.totals().websockets, _workers(self._board)
+        yield self._gauge(
+            "websockets", "WebSockets open.", sum(each.websockets for each in workers)
+        )
+        yield self._count("websockets_opened", "WebSockets accepted.", totals.opened)
+        yield self._counts(
+            "websocket_closes", "WebSockets closed, by close code.", "code", totals.closes
+        )
+        yield self._counts(
+            "websocket_messages",
+            "Messages of WebSockets, by direction.",
+            "direction",
+            {"received": totals.messages_in, "sent": totals.messages_out},
+        )
+        yield self._counts(
+            "websocket_bytes",
+            "Payload of WebSocket messages in bytes, by direction.",
+            "direction",
+            {"received": totals.bytes_in, "sent": totals.bytes_out},
+        )
 
     def _processes(self) -> Iterator[Metric]:
         board, workers = self._board, _workers(self._board)

@@ -16,10 +16,10 @@ import time
 from dataclasses import dataclass
 from itertools import accumulate
 
-from fastserve._native.board import Block, Row, board_size, latency_bounds
+from fastserve._native.board import Block, Row, board_size, close_codes, latency_bounds
 from fastserve.errors import FastserveError
 
-__all__ = ["CAUSES", "Board", "BoardError", "Row", "RowState", "Totals"]
+__all__ = ["CAUSES", "Board", "BoardError", "Row", "RowState", "Totals", "WebSocketTotals"]
 
 CAUSES = (
     "crash", "ended", "failed", "reload", "upgrade", "requests", "lifetime", "memory", "blocked",
@@ -58,6 +58,21 @@ class RowState:
     """The request line last begun: method and target."""
     memory: int
     """Bytes; 0: unknown."""
+    websockets: int
+    """Open ones."""
+
+
+@dataclass(frozen=True)
+class WebSocketTotals:
+    """Of whole messages, and of their payload as the application sees it (UTF-8 for text)."""
+
+    opened: int
+    messages_in: int
+    bytes_in: int
+    messages_out: int
+    bytes_out: int
+    closes: dict[str, int]
+    """By code; "other": those not counted each for itself."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,7 @@ class Totals:
     """(upper bound in seconds, responses within it); the last bound is infinite."""
     latency_sum: float
     """Seconds."""
+    websockets: WebSocketTotals
 
 
 class Board:
@@ -166,6 +182,20 @@ class Board:
             bytes_out=bytes_out,
             latency_buckets=tuple(zip(latency_bounds(), accumulate(buckets), strict=True)),
             latency_sum=latency,
+            websockets=self._websockets(),
+        )
+
+    def _websockets(self) -> WebSocketTotals:
+        opened, messages_in, bytes_in, messages_out, bytes_out, closes = (
+            self._block.websocket_totals()
+        )
+        return WebSocketTotals(
+            opened=opened,
+            messages_in=messages_in,
+            bytes_in=bytes_in,
+            messages_out=messages_out,
+            bytes_out=bytes_out,
+            closes=dict(zip([*map(str, close_codes()), "other"], closes, strict=True)),
         )
 
     # -- the head ----------------------------------------------------------------------

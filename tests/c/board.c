@@ -18,6 +18,8 @@ static int layout(void)
     CHECK(sizeof(fs_board_head) % 64 == 0);
     CHECK(sizeof(fs_board_row) % 64 == 0);
     CHECK(offsetof(fs_board_row, pid) % 64 == 0); /* where the second writer begins */
+    CHECK(offsetof(fs_board_row, websockets) % 64 == 0); /* a message touches one line */
+    CHECK(offsetof(fs_board_websockets, closes) <= 64);
     CHECK(fs_board_size(2) == sizeof(fs_board_head) + 2 * sizeof(fs_board_row));
     return 0;
 }
@@ -67,6 +69,39 @@ static int counts(fs_board_row *row)
     return 0;
 }
 
+static int websockets(fs_board_row *row)
+{
+    fs_board_websockets sum;
+    int i;
+    memset(&sum, 0, sizeof(sum));
+    for (i = 0; i < 12; i++)
+        fs_board_ws_open(row);
+    CHECK(fs_board_ws_now_open(row) == 12);
+    for (i = 0; i < FS_BOARD_CLOSES - 1; i++)
+        fs_board_ws_close(row, fs_board_close_codes[i]);
+    fs_board_ws_close(row, 4000);
+    fs_board_ws_close(row, 0);
+    CHECK(fs_board_ws_now_open(row) == 1);
+    fs_board_ws_message_in(row, 0);
+    fs_board_ws_message_in(row, 5);
+    fs_board_ws_message_out(row, 7);
+    fs_board_ws_sum(&sum, row);
+    fs_board_ws_sum(&sum, row);
+    CHECK(sum.open == 0 && sum.opened == 24);
+    CHECK(sum.messages_in == 4 && sum.bytes_in == 10);
+    CHECK(sum.messages_out == 2 && sum.bytes_out == 14);
+    for (i = 0; i < FS_BOARD_CLOSES - 1; i++)
+        CHECK(sum.closes[i] == 2);
+    CHECK(sum.closes[FS_BOARD_CLOSES - 1] == 4);
+    row->websockets.open = -1;
+    CHECK(fs_board_ws_now_open(row) == 0);
+    row->websockets.opened = -1;
+    row->websockets.bytes_in = INT64_MAX;
+    fs_board_ws_sum(&sum, row);
+    CHECK(sum.opened == 24 && sum.bytes_in == INT64_MAX);
+    return 0;
+}
+
 static int texts(fs_board_row *row)
 {
     char text[FS_BOARD_TEXT + 1], long_one[FS_BOARD_TEXT + 9];
@@ -87,15 +122,17 @@ static int texts(fs_board_row *row)
 static int clearing(fs_board_row *row)
 {
     row->pid = row->connections = row->exchanges = row->due = row->memory = row->requests = 3;
+    row->websockets.open = row->websockets.messages_in = 3;
     fs_board_clear(row);
     CHECK(row->pid == 0 && row->connections == 0 && row->exchanges == 0 && row->due == 0);
-    CHECK(row->memory == 0 && row->text_len == 0);
+    CHECK(row->memory == 0 && row->text_len == 0 && row->websockets.open == 0);
     CHECK(row->requests == 3 && row->latency_us != 0 && row->responses[4] == 1);
+    CHECK(row->websockets.messages_in == 3);
     return 0;
 }
 
 int main(void)
 {
     fs_board_row *row = fs_board_row_at((fs_board_head *)memory, 0);
-    return layout() || boards() || counts(row) || texts(row) || clearing(row);
+    return layout() || boards() || counts(row) || websockets(row) || texts(row) || clearing(row);
 }

@@ -18,4 +18,10 @@ cdef class AccessLog:
     cdef int restamp(self, int64_t now) except -1
     cdef int add(self, bytes client, str method, bytes target, int minor, int status,
                  int64_t sent, int64_t duration_us) except -1
+    cdef int add_websocket(self, bytes client, bytes target, int code, int64_t sent,
+                           int64_t messages_in, int64_t bytes_in, int64_t messages_out,
+                           int64_t bytes_out, int64_t duration_us) except -1
+    cdef int begin(self, bytes client, str method, bytes target, int minor) except -1
+    cdef inline void put_result(self, int status, int64_t sent, int64_t duration_us) noexcept
+    cdef int end(self) except -1
     cdef int flush(self) except -1

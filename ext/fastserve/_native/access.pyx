@@ -3,8 +3,13 @@
     2026-11-06 08:49:37 192.0.2.1:52170 "GET /a?b HTTP/1.1" 200 1234 0.321ms
 
 Local time of the exchange's end, client, request line, status, body bytes sent, duration
-from the end of the head to the end of the response. A line cannot be forged: the parser
-takes no control bytes, and a quote or backslash in a target is written percent-encoded.
+from the end of the head to the end of the response. That of a WebSocket is written when it
+has closed, and goes on with the close code, messages and bytes received and those sent:
+
+    ... "GET /chat HTTP/1.1" 101 5120 93211.004ms ws 1000 in 12/640 out 80/5120
+
+A line cannot be forged: the parser takes no control bytes, and a quote or backslash in a
+target is written percent-encoded.
 """
 
 cimport cython
@@ -21,6 +26,7 @@ from .leaves cimport FS_DATE_LOG_LEN, fs_date_log, fs_decimal
 
 cdef enum:
     FLUSH_SIZE = 65536
+    LINE_ROOM = 256                 # what a line takes besides client, method and target
 
 # Lines wait at most this long for company, in seconds.
 FLUSH_AFTER = 0.1
@@ -38,33 +44,64 @@ cdef class AccessLog:
 
     cdef int add(self, bytes client, str method, bytes target, int minor, int status,
                  int64_t sent, int64_t duration_us) except -1:
-        """One line; see the module. Flushes when many wait, else soon."""
+        """The line of an exchange; see the module. Flushes when many wait, else soon."""
+        self.begin(client, method, target, minor)
+        self.put_result(status, sent, duration_us)
+        return self.end()
+
+    cdef int add_websocket(self, bytes client, bytes target, int code, int64_t sent,
+                           int64_t messages_in, int64_t bytes_in, int64_t messages_out,
+                           int64_t bytes_out, int64_t duration_us) except -1:
+        """The line of a WebSocket that has closed with `code`; see the module."""
+        cdef WriteBuffer out = self.lines
+        self.begin(client, "GET", target, 1)
+        self.put_result(101, sent, duration_us)
+        out.put(b" ws ", 4)
+        put_decimal(out, code)
+        out.put(b" in ", 4)
+        put_decimal(out, messages_in)
+        out.put(b"/", 1)
+        put_decimal(out, bytes_in)
+        out.put(b" out ", 5)
+        put_decimal(out, messages_out)
+        out.put(b"/", 1)
+        put_decimal(out, bytes_out)
+        return self.end()
+
+    cdef int begin(self, bytes client, str method, bytes target, int minor) except -1:
+        """All up to the status; reserves room for the rest of the line too."""
         cdef WriteBuffer out = self.lines
         cdef Py_ssize_t n = 0
-        cdef const char *text
+        cdef const char *text = PyUnicode_AsUTF8AndSize(method, &n)
         cdef int64_t now = wall_seconds()
         if now != self.stamp_second:
             self.restamp(now)
-        out.reserve(160 + PyBytes_GET_SIZE(client) + 3 * PyBytes_GET_SIZE(target))
+        out.reserve(LINE_ROOM + PyBytes_GET_SIZE(client) + n + 3 * PyBytes_GET_SIZE(target))
         out.put(self.stamp, FS_DATE_LOG_LEN)
         out.put(b" ", 1)
         out.put(PyBytes_AS_STRING(client), PyBytes_GET_SIZE(client))
         out.put(b" \"", 2)
-        text = PyUnicode_AsUTF8AndSize(method, &n)
         out.put(text, n)
         out.put(b" ", 1)
         put_target(out, PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target))
         out.put(b" HTTP/1.1\" " if minor else b" HTTP/1.0\" ", 11)
+        return 0
+
+    cdef inline void put_result(self, int status, int64_t sent, int64_t duration_us) noexcept:
+        cdef WriteBuffer out = self.lines
         if self.colour:
             put_colour(out, status)
-        out.used += fs_decimal(<uint8_t *>out.data + out.used, status)
+        put_decimal(out, status)
         if self.colour:
             out.put(b"\x1b[0m", 4)
         out.put(b" ", 1)
-        out.used += fs_decimal(<uint8_t *>out.data + out.used, sent)
+        put_decimal(out, sent)
         out.put(b" ", 1)
         put_milliseconds(out, duration_us)
-        if out.used >= FLUSH_SIZE:
+
+    cdef int end(self) except -1:
+        self.lines.put(b"\n", 1)
+        if self.lines.used >= FLUSH_SIZE:
             self.flush()
         elif self.timer is None:
             self.timer = self.loop.call_later(FLUSH_AFTER, self._flush)
@@ -120,16 +157,20 @@ cdef inline void put_colour(WriteBuffer out, int status) noexcept:
         out.put(b"\x1b[31m", 5)
 
 
+cdef inline void put_decimal(WriteBuffer out, int64_t v) noexcept:
+    out.used += fs_decimal(<uint8_t *>out.data + out.used, v)
+
+
 cdef inline void put_milliseconds(WriteBuffer out, int64_t us) noexcept:
     cdef char digits[4]
     cdef int fraction
     if us < 0:
         us = 0
-    out.used += fs_decimal(<uint8_t *>out.data + out.used, us // 1000)
+    put_decimal(out, us // 1000)
     fraction = <int>(us % 1000)
     digits[0] = c'.'
     digits[1] = c'0' + fraction // 100
     digits[2] = c'0' + fraction // 10 % 10
     digits[3] = c'0' + fraction % 10
     out.put(digits, 4)
-    out.put(b"ms\n", 3)
+    out.put(b"ms", 2)

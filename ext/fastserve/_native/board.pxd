@@ -6,6 +6,28 @@ from .leaves cimport (fs_board_add, fs_board_head, fs_board_note, fs_board_respo
                       fs_board_time)
 
 
+cdef extern from "fs_board.h" nogil:
+    enum:
+        FS_BOARD_CLOSES
+
+    const int *fs_board_close_codes
+
+    ctypedef struct fs_board_websockets:
+        int64_t opened
+        int64_t messages_in
+        int64_t bytes_in
+        int64_t messages_out
+        int64_t bytes_out
+        int64_t *closes
+
+    void fs_board_ws_open(fs_board_row *row)
+    void fs_board_ws_close(fs_board_row *row, int code)
+    void fs_board_ws_message_in(fs_board_row *row, int64_t n)
+    void fs_board_ws_message_out(fs_board_row *row, int64_t n)
+    int64_t fs_board_ws_now_open(const fs_board_row *row)
+    void fs_board_ws_sum(fs_board_websockets *total, const fs_board_row *row)
+
+
 # The memory of a board.
 cdef class Block:
     cdef fs_board_head *head        # into `view`
@@ -53,3 +75,17 @@ cdef class Row:
 
     cdef inline void sent(self, int64_t n) noexcept:
         fs_board_add(&self.p.bytes_out, n)
+
+    cdef inline void websocket_opened(self) noexcept:
+        fs_board_ws_open(self.p)
+
+    # `code`: the one the application is told. Once for each that was opened.
+    cdef inline void websocket_closed(self, int code) noexcept:
+        fs_board_ws_close(self.p, code)
+
+    # A whole message; `n`: bytes of its payload as the application sees them, UTF-8 for text.
+    cdef inline void message_received(self, int64_t n) noexcept:
+        fs_board_ws_message_in(self.p, n)
+
+    cdef inline void message_sent(self, int64_t n) noexcept:
+        fs_board_ws_message_out(self.p, n)

@@ -9,6 +9,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 import time
 
@@ -33,6 +34,11 @@ def board_size(int64_t rows):
 def latency_bounds():
     """Upper bounds of the latency buckets in seconds; the last is infinite."""
     return [fs_board_bounds[i] / 1e6 for i in range(FS_BOARD_BUCKETS - 1)] + [float("inf")]
+
+
+def close_codes():
+    """The WebSocket close codes that are counted each for itself; all others are as one."""
+    return [fs_board_close_codes[i] for i in range(FS_BOARD_CLOSES - 1)]
 
 
 @cython.final
@@ -87,7 +93,7 @@ cdef class Block:
         fs_board_set(&self.head.slots, n)
 
     def count_restart(self, int cause):
-        """`cause`: 0 to 7; what each means is the caller's affair."""
+        """`cause`: 0 to 8; what each means is the caller's affair."""
         if not 0 <= cause < FS_BOARD_CAUSES:
             raise IndexError(f"there is no cause {cause}")
         fs_board_add(&self.head.restarts[cause], 1)
@@ -130,6 +136,20 @@ cdef class Block:
         return (requests, made, bytes_in, bytes_out, latency_us / 1e6,
                 [responses[i] for i in range(FS_BOARD_CLASSES)],
                 [latency[i] for i in range(FS_BOARD_BUCKETS)])
+
+    def websocket_totals(self):
+        """Sums over all rows, whether in use or not.
+
+        (WebSockets opened, messages received, their bytes, messages sent, their bytes, closes
+        by code: as in `close_codes`, and last by any other)
+        """
+        cdef fs_board_websockets sums
+        cdef Py_ssize_t index
+        memset(&sums, 0, sizeof(sums))
+        for index in range(self.rows):
+            fs_board_ws_sum(&sums, fs_board_row_at(self.head, index))
+        return (sums.opened, sums.messages_in, sums.bytes_in, sums.messages_out, sums.bytes_out,
+                [sums.closes[i] for i in range(FS_BOARD_CLOSES)])
 
 
 @cython.final
@@ -202,7 +222,7 @@ cdef class Row:
 
         (slot, pid, phase, wall seconds of the start, monotonic seconds when the next beat
         is due, seconds of lag, connections, exchanges, requests of this process, last
-        request line, bytes of memory)
+        request line, bytes of memory, open WebSockets)
         """
         cdef char[FS_BOARD_TEXT] text
         cdef size_t n = fs_board_text(self.p, text)
@@ -213,7 +233,8 @@ cdef class Row:
                 fs_board_count(&self.p.started) / 1e6, fs_board_count(&self.p.due) / 1e6,
                 fs_board_count(&self.p.lag) / 1e6, fs_board_count(&self.p.connections),
                 fs_board_count(&self.p.exchanges), max(requests - before, 0),
-                text[:n].decode("ascii"), fs_board_count(&self.p.memory))
+                text[:n].decode("ascii"), fs_board_count(&self.p.memory),
+                fs_board_ws_now_open(self.p))
 
 
 cdef str phase_name(int64_t number):
