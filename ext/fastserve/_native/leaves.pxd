@@ -172,3 +172,53 @@ cdef extern from "fs_board.h" nogil:
     size_t fs_board_size(int64_t rows)
     void fs_board_format(fs_board_head *head, int64_t rows, int64_t started)
     bint fs_board_check(const fs_board_head *head, size_t size)
+
+
+cdef extern from "fs_ws_frame.h" nogil:
+    enum:
+        FS_WS_CONTINUATION
+        FS_WS_TEXT
+        FS_WS_BINARY
+        FS_WS_CLOSE
+        FS_WS_PING
+        FS_WS_PONG
+        FS_WS_UNDER_WAY
+        FS_WS_DEFLATE
+        FS_WS_MORE
+        FS_WS_BAD_RESERVED
+        FS_WS_BAD_OPCODE
+        FS_WS_CUT_CONTROL
+        FS_WS_NOT_UNDER_WAY
+        FS_WS_INTERLEAVED
+        FS_WS_UNMASKED
+        FS_WS_LONG_CONTROL
+        FS_WS_LONG_LENGTH
+        FS_WS_HUGE_LENGTH
+        FS_WS_OVER_LIMIT
+        FS_WS_READ_HEAD_MOST
+        FS_WS_WRITE_HEAD_MOST
+
+    ctypedef struct fs_ws_head:
+        uint64_t length
+        uint8_t *key
+        uint8_t opcode
+        uint8_t fin
+        uint8_t rsv1
+
+    int fs_ws_read_head(const uint8_t *p, size_t n, unsigned int allowed, uint64_t most,
+                        fs_ws_head *out)
+    size_t fs_ws_write_head(uint8_t *dst, uint8_t first, uint64_t n)
+    bint fs_ws_close_code_ok(unsigned int code)
+
+
+cdef extern from "fs_mask.h" nogil:
+    void fs_unmask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key, size_t phase)
+    bint fs_unmask_ascii(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t *key,
+                         size_t phase)
+
+
+cdef extern from "fs_utf8.h" nogil:
+    ctypedef struct fs_utf8:
+        uint8_t inside
+
+    size_t fs_utf8_run(fs_utf8 *state, const uint8_t *p, size_t n)
