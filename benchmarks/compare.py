@@ -3,8 +3,10 @@
     python benchmarks/compare.py                 everything, five rounds
     python benchmarks/compare.py --quick         one short round, to see that it works
     python benchmarks/compare.py --servers fastserve,uvicorn --workloads hello,post1k
+    python benchmarks/compare.py --websocket     the WebSocket workloads
 
-Writes compare.json, compare.md and compare.svg. See benchmarks/README.md for the method.
+Writes compare.json, compare.md and compare.svg, or websocket.json, websocket.md and websocket.svg.
+See benchmarks/README.md for the method.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import signal
 import sys
 from pathlib import Path
 
-from bench import load, machine, measure, plot, process, report
+from bench import load, machine, measure, plot, process, report, websocket
 from bench.arguments import names
 from bench.awake import awake
 from bench.servers import BY_NAME as SERVERS
 from bench.servers import ROOT, Unavailable
 from bench.workloads import BY_NAME as WORKLOADS
+from bench.workloads import Workload
 
 TOOLS = {"wrk": ["wrk", "-v"], "h2load": ["h2load", "--version"], "gcc": ["gcc", "--version"]}
 
@@ -30,11 +33,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    usual = ",".join(name for name, workload in WORKLOADS.items() if workload.default)
     parser.add_argument("--servers", type=names(SERVERS), default=",".join(SERVERS))
-    parser.add_argument(
-        "--workloads", type=names(WORKLOADS), default=usual, help=f"any of {', '.join(WORKLOADS)}"
-    )
+    parser.add_argument("--workloads", type=names(WORKLOADS), help=f"any of {', '.join(WORKLOADS)}")
+    parser.add_argument("--websocket", action="store_true", help="the WebSocket workloads")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--duration", type=int, default=2, help="seconds of load per cell")
     parser.add_argument("--quick", action="store_true", help="one round of one second")
@@ -43,7 +44,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--report", type=Path, metavar="JSON", help="measure nothing; write the report of this file"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.workloads is None:
+        options.workloads = usual(options.websocket)
+    if len({WORKLOADS[name].websocket for name in options.workloads}) > 1:
+        parser.error("HTTP and WebSocket workloads are measured and reported apart")
+    return options
+
+
+def usual(websocket: bool) -> list[str]:
+    """The workloads of a whole run."""
+    every = WORKLOADS.values()
+    return [work.name for work in every if work.default and work.websocket == websocket]
 
 
 def check_machine() -> None:
@@ -63,25 +75,39 @@ def plan_of(options: argparse.Namespace) -> measure.Plan:
             server.command("plain", 0, "app")
         except Unavailable as reason:
             print(f"{server.label}: missing, {reason}")
+    workloads = [WORKLOADS[name] for name in options.workloads]
     return measure.Plan(
         servers=servers,
-        workloads=[WORKLOADS[name] for name in options.workloads],
+        workloads=workloads,
         rounds=options.rounds,
         seconds=options.duration,
-        generator=load.find_generator(options.generator),
+        generator=generator_for(workloads, options.generator),
         say=lambda line: print(line, flush=True),
     )
 
 
+def generator_for(workloads: list[Workload], wanted: str | None) -> str:
+    """What makes the load. Raises SystemExit that says how to get it."""
+    if not any(workload.websocket for workload in workloads):
+        return load.find_generator(wanted)
+    try:
+        websocket.client()
+    except Unavailable as reason:
+        sys.exit(f"No WebSocket load: {reason}")
+    return "wsload"
+
+
 def write(result: dict[str, object], folder: Path) -> None:
-    """compare.json, compare.md and compare.svg in `folder`, from one result."""
+    """A .json, .md and .svg in `folder`, from one result, named for what was compared."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = report.summarise(result["cells"])
-    (folder / "compare.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    (folder / "compare.md").write_text(report.markdown(rows, result["machine"]))
-    drawn = plot.draw(rows, folder / "compare.svg", machine.sentence(result["machine"]))
+    stem = "websocket" if any(WORKLOADS[row.workload].websocket for row in rows) else "compare"
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    (folder / f"{stem}.json").write_text(text)
+    (folder / f"{stem}.md").write_text(report.markdown(rows, result["machine"]))
+    drawn = plot.draw(rows, folder / f"{stem}.svg", machine.sentence(result["machine"]))
     print("\n" + report.summary_table(rows).replace("<br>", " "))
-    print(f"\nwritten: compare.json, compare.md{', compare.svg' if drawn else ''} in {folder}")
+    print(f"\nwritten: {stem}.json, {stem}.md{f', {stem}.svg' if drawn else ''} in {folder}")
     if not drawn:
         print("no plot: matplotlib is not installed, or nothing was measured")
 

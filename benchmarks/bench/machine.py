@@ -13,7 +13,10 @@ from pathlib import Path
 
 from .servers import SERVERS
 
-LIBRARIES = ("uvloop", "httptools", "h11", "asgiref", "starlette", "fastapi", "pydantic", "twisted")
+LIBRARIES = (
+    *("uvloop", "httptools", "h11", "websockets", "wsproto", "autobahn", "asgiref", "starlette"),
+    *("fastapi", "pydantic", "twisted"),
+)
 
 
 def processor() -> str:

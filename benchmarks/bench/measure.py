@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import load
+from . import load, websocket
 from .process import Failed, Running, core_busy, free_port
 from .servers import APPS, Server, Unavailable
+from .workloads import BY_NAME as WORKLOAD
 from .workloads import Workload
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
@@ -32,7 +33,8 @@ class Plan:
 
 def applies(server: Server, workload: Workload) -> bool:
     """Limits have no settings and run no application, so some workloads say nothing of them."""
-    return not server.limit or workload.limit_body is not None
+    suits = server.websockets == workload.websocket and workload.limit_body is not None
+    return suits or not server.limit
 
 
 def shown(command: list[str]) -> list[str]:
@@ -81,11 +83,15 @@ def one_cell(server: Server, workload: Workload, plan: Plan) -> dict[str, object
     os.close(handle)
     log = Path(name)
     try:
+        if workload.websocket and not server.websockets:
+            raise Unavailable("has no WebSocket")
         command = server.command(workload.profile, port, app)
         cell["command"] = shown(command)
         with Running(command, port, SERVER_CORE, log, APPS) as running:
             running.wait_ready()
             measure = idle if workload.kind == "idle" else loaded
+            if workload.websocket:
+                measure = conversing
             cell.update(measure(running, workload, answer, plan))
             running.check_alive()
         cell["log_bytes"] = log.stat().st_size
@@ -120,7 +126,14 @@ def loaded(running: Running, workload: Workload, answer: bytes, plan: Plan) -> d
     if seen.errors + seen.bad_status > max(seen.requests, 1000) / 1000:
         raise Failed(f"{seen.errors} errors, {seen.bad_status} bad answers in {seen.requests}")
     total_busy = sum(busy[core] - cores[core] for core in (SERVER_CORE, GENERATOR_CORE))
-    foreign = total_busy - used - seen.generator_cpu * wall
+    return figures(running, seen, used, wall, total_busy)
+
+
+def figures(
+    running: Running, seen: load.Load, used: float, wall: float, busy: float
+) -> dict[str, object]:
+    """What is kept of a load: the server `used` so much CPU time, both cores were `busy`."""
+    foreign = busy - used - seen.generator_cpu * wall
     return {
         **asdict(seen),
         "requests_per_second": seen.requests / seen.seconds,
@@ -130,6 +143,26 @@ def loaded(running: Running, workload: Workload, answer: bytes, plan: Plan) -> d
         "peak_rss_kib": running.peak_rss(),
         "pss_kib": running.pss(),
     }
+
+
+def conversing(
+    running: Running, workload: Workload, answer: bytes, plan: Plan
+) -> dict[str, object]:
+    """The same figures for WebSocket messages; opening and closing are outside of them."""
+    websocket.verify(workload, running.port, GENERATOR_CORE, 8 if workload.size > 1 << 16 else 200)
+    with websocket.connected(
+        workload, running.port, GENERATOR_CORE, seconds=plan.seconds
+    ) as client:
+        cores, cpu, begin = core_busy(), running.cpu(), time.monotonic()
+        seen = client.run()
+        wall = time.monotonic() - begin
+        used = running.cpu() - cpu
+        busy = core_busy()
+        running.check_alive()
+        total_busy = sum(busy[core] - cores[core] for core in (SERVER_CORE, GENERATOR_CORE))
+        measured = figures(running, websocket.load_of(seen), used, wall, total_busy)
+    kept = ("bytes", "wire_bytes", "checked", "compressed", "can_inflate", "max_us")
+    return measured | {key: seen[key] for key in kept}
 
 
 def idle(running: Running, workload: Workload, answer: bytes, plan: Plan) -> dict[str, object]:
@@ -163,13 +196,14 @@ def idle(running: Running, workload: Workload, answer: bytes, plan: Plan) -> dic
 
 def describe(cell: dict[str, object]) -> str:
     """One line of progress."""
-    name = f"  {cell['workload']:<10} {cell['server']:<16}"
+    workload = WORKLOAD[cell["workload"]]
+    name = f"  {workload.name:<10} {cell['server']:<16}"
     if "fails" in cell or "missing" in cell:
         return f"{name} {cell.get('fails') or cell.get('missing')}"
     if "bytes_per_connection" in cell:
         return f"{name} {cell['bytes_per_connection']:>9,.0f} bytes per connection"
     return (
-        f"{name} {cell['requests_per_second']:>9,.0f} req/s"
+        f"{name} {cell['requests_per_second']:>9,.0f} {workload.units}/s"
         f" {cell['cpu_us_per_request']:>8.1f} µs"
         f"  server {cell['server_cpu']:.0%} generator {cell['generator_cpu']:.0%}"
     )

@@ -62,7 +62,7 @@ def panel(axis, rows: list[Row], name: str) -> None:
     axis.barh(range(len(rows)), values, color=colours, height=0.72)
     axis.set_yticks(range(len(rows)), labels)
     axis.set_xlim(0, max(values) * 1.25)
-    unit = "KiB per connection, less is better" if idle else "requests/s"
+    unit = "KiB per connection, less is better" if idle else f"{WORKLOAD[name].units}/s"
     axis.set_title(f"{WORKLOAD[name].title}\n{unit}", fontsize=9, loc="left")
     for place, value in enumerate(values):
         text = f"{value / 1024:,.1f}" if idle else f"{value:,.0f}"

@@ -10,6 +10,7 @@ from .servers import BY_NAME as SERVER
 from .workloads import BY_NAME as WORKLOAD
 
 BASE = "uvicorn"
+FLOOR = "uvloop_ws_echo"  # what CPU per echo is compared with
 SATURATED = 0.95
 DISTURBED = 0.05
 FULL, FOREIGN = "\u1d4d", "\u1da0"
@@ -113,7 +114,7 @@ def summary_cell(row: Row | None, key: str, base: float | None) -> str:
     if row is None:
         return ""
     if row.missing:
-        return "n/a" if "access log" in row.missing else "missing"
+        return "n/a" if row.missing.startswith("has no ") else "missing"
     if row.fails:
         return "fails"
     return f"{number(row.get(key))}{flags(row)}<br>{ratio(row.get(key), base)}"
@@ -121,20 +122,24 @@ def summary_cell(row: Row | None, key: str, base: float | None) -> str:
 
 def load_table(rows: list[Row], base: str) -> str:
     reference = next((row for row in rows if row.server == base), None)
-    heads = ["server", "requests/s", f"to {SERVER[base].label}", "CPU µs/request", "p50 ms"]
-    heads += ["p99 ms", "peak RSS MiB", "PSS MiB", "generator CPU", "spread"]
+    floor = next((row for row in rows if row.server == FLOOR), None)
+    workload = WORKLOAD[rows[0].workload]
+    heads = ["server", f"{workload.units}/s", f"to {SERVER[base].label}", f"CPU µs/{workload.unit}"]
+    heads += [f"CPU to {SERVER[FLOOR].label}"] if floor else []
+    heads += ["p50 ms", "p99 ms", "peak RSS MiB", "PSS MiB", "generator CPU", "spread"]
     body = []
     for row in rows:
         if row.fails or row.missing:
-            body.append([SERVER[row.server].label, *[NONE] * 9])
+            body.append([SERVER[row.server].label, *[NONE] * (len(heads) - 1)])
             continue
-        rate = row.get("requests_per_second")
+        rate, cost = row.get("requests_per_second"), row.get("cpu_us_per_request")
         body.append(
             [
                 SERVER[row.server].label,
                 number(rate) + flags(row),
                 ratio(rate, reference.get("requests_per_second") if reference else None),
-                number(row.get("cpu_us_per_request"), 1),
+                number(cost, 1),
+                *([ratio(cost, floor.get("cpu_us_per_request"))] if floor else []),
                 milliseconds(row.get("p50")),
                 milliseconds(row.get("p99")),
                 *memory(row),
@@ -185,26 +190,43 @@ def describe_workload(name: str) -> str:
         parts.append(
             f"{workload.pipeline} requests at once per connection (latency is that of the batch)"
         )
+    if workload.websocket and workload.pipeline > 1:
+        parts[-1] = f"{workload.pipeline} messages under way on each connection"
+    if workload.kind == "broadcast":
+        parts.append("the next message is published when everyone has the last")
     if workload.profile != "plain":
         parts.append(f"settings: {workload.profile}")
     return "; ".join(parts)
 
 
-def markdown(rows: list[Row], machine: dict[str, object], base: str = BASE) -> str:
-    """The whole report."""
-    count = max((row.rounds for row in rows), default=0)
-    parts = [
-        "# fastserve beside other ASGI servers",
-        f"Requests per second, medians of {count} alternating rounds of "
+def heading(machine: dict[str, object], count: int, websocket: bool, base: str) -> list[str]:
+    """Title and what the first table shows; `websocket`: of messages, not of requests."""
+    if websocket:
+        title = "# WebSocket: fastserve beside other ASGI servers"
+        counted = "WebSocket messages that came back (of a broadcast: copies that came) per second"
+    else:
+        title = "# fastserve beside other ASGI servers"
+        counted = "Requests per second"
+    return [
+        title,
+        f"{counted}, medians of {count} alternating rounds of "
         f"{machine['seconds']} s with {machine['generator']}; below each figure the ratio to "
         f"{SERVER[base].label}. Server on one core, load generator on another. "
         f"{FULL} the generator's core was full: the server can do more. "
         f"{FOREIGN} other programs used the two cores: measure again.",
-        summary_table(rows, base),
-        machines.sentence(machine),
     ]
+
+
+def markdown(rows: list[Row], machine: dict[str, object], base: str = BASE) -> str:
+    """The whole report."""
+    count = max((row.rounds for row in rows), default=0)
+    websocket = any(WORKLOAD[row.workload].websocket for row in rows)
+    parts = heading(machine, count, websocket, base)
+    parts += [summary_table(rows, base), machines.sentence(machine)]
     for name in dict.fromkeys(row.workload for row in rows):
         group = [row for row in rows if row.workload == name]
         shown = idle_table if WORKLOAD[name].kind == "idle" else load_table
         parts += [f"## {WORKLOAD[name].title}", describe_workload(name), shown(group, base)]
+        if any(row.get("can_inflate") == 0 and row.get("compressed") for row in group):
+            parts.append("The content of compressed echoes was not compared: zlib.h was missing.")
     return "\n\n".join(parts) + "\n"

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,8 @@ class Unavailable(Exception):
 class Server:
     """One server: `argv(profile, port, app)` gives the arguments behind the interpreter.
 
-    `limit` marks the two constant-answer programs, whose `app` is the body they answer.
+    `limit` marks the programs that run no application: two answer a constant, whose `app` is the
+    body they answer, and two, which have `websockets`, echo WebSocket messages.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Server:
     limit: bool = False
     has_access_log: bool = True
     polls: bool = False  # keeps its core busy without a request
+    websockets: bool = True
 
     def command(self, profile: str, port: int, app: str) -> list[str]:
         """The whole command line. Raises Unavailable, with the reason, if it cannot run."""
@@ -84,6 +86,8 @@ def uvicorn(profile: str, port: int, app: str) -> list[str]:
     }[profile]
     if profile != "defaults":
         flags += ["--loop", "uvloop", "--http", "httptools"]
+    if app.startswith("ws:"):
+        flags += ["--ws", "websockets-sansio"]
     return python("-m", "uvicorn", app, "--host", HOST, "--port", str(port), *flags)
 
 
@@ -133,17 +137,27 @@ def epoll_constant(profile: str, port: int, app: str) -> list[str]:
     return [str(build("epoll_constant")), str(port), app]
 
 
-def build(name: str) -> Path:
-    """Compile the C program `name` if its source is newer; its path. Raises Unavailable."""
-    source = FLOORS / f"{name}.c"
-    binary = Path(tempfile.gettempdir()) / f"fastserve-{name}-{int(source.stat().st_mtime)}"
+def uvloop_ws_echo(profile: str, port: int, app: str) -> list[str]:
+    return python(str(FLOORS / "uvloop_ws_echo.py"), str(port))
+
+
+def epoll_ws_echo(profile: str, port: int, app: str) -> list[str]:
+    return [str(build("epoll_ws_echo")), str(port)]
+
+
+def build(name: str, folder: Path = FLOORS, flags: Sequence[str] = ()) -> Path:
+    """Compile a C program of `folder` if a source is newer; its path. Raises Unavailable."""
+    source = folder / f"{name}.c"
+    newest = max(int(file.stat().st_mtime) for file in (source, *folder.glob("*.h")))
+    made_of = "".join([str(newest), *flags])
+    binary = Path(tempfile.gettempdir()) / f"fastserve-{name}-{made_of}"
     if binary.exists():
         return binary
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         raise Unavailable("no C compiler found (apt-get install gcc)")
     half = binary.with_suffix(".new")
-    command = [compiler, "-O2", "-std=c11", "-o", str(half), str(source)]
+    command = [compiler, "-O2", "-std=c11", "-o", str(half), str(source), *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable(f"does not compile: {done.stderr.strip().splitlines()[-1]}")
@@ -157,8 +171,20 @@ SERVERS = [
     Server("hypercorn", "Hypercorn", "hypercorn", hypercorn),
     Server("daphne", "Daphne", "daphne", daphne),
     Server("granian", "Granian", "granian", granian),
-    Server("fastpysgi", "FastPySGI", "fastpysgi", fastpysgi, has_access_log=False, polls=True),
-    Server("uvloop_constant", "limit: uvloop", "uvloop", uvloop_constant, limit=True),
-    Server("epoll_constant", "limit: C epoll", "", epoll_constant, limit=True),
+    Server(
+        "fastpysgi",
+        "FastPySGI",
+        "fastpysgi",
+        fastpysgi,
+        has_access_log=False,
+        polls=True,
+        websockets=False,
+    ),
+    Server(
+        "uvloop_constant", "limit: uvloop", "uvloop", uvloop_constant, limit=True, websockets=False
+    ),
+    Server("epoll_constant", "limit: C epoll", "", epoll_constant, limit=True, websockets=False),
+    Server("uvloop_ws_echo", "limit: uvloop", "uvloop", uvloop_ws_echo, limit=True),
+    Server("epoll_ws_echo", "limit: C epoll", "", epoll_ws_echo, limit=True),
 ]
 BY_NAME = {server.name: server for server in SERVERS}

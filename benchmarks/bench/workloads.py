@@ -1,4 +1,4 @@
-"""The workloads: what is asked, over how many connections, and which answer is right."""
+"""The workloads: what is asked or sent, over how many connections, and which answer is right."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ class Workload:
     """One row of the comparison.
 
     `limit_body` is what the constant-answer programs answer; None leaves them out, because a
-    constant says nothing about this workload. `kind` is "load" (a generator runs against it)
-    or "idle" (connections are opened, used once and held).
+    constant says nothing about this workload. `kind` is "load" (a generator runs against it),
+    "idle" (connections are opened, used once and held), "echo" (WebSocket messages come back) or
+    "broadcast" (each message goes to every connection). WebSocket messages have `size` bytes;
+    `pipeline` of them are under way at once on each connection.
     """
 
     name: str
@@ -52,6 +54,22 @@ class Workload:
     limit_body: bytes | None = HELLO
     kind: str = "load"
     default: bool = True
+    size: int = 0
+    text: bool = False
+    deflate: bool = False
+
+    @property
+    def websocket(self) -> bool:
+        return self.kind in ("echo", "broadcast")
+
+    @property
+    def unit(self) -> str:
+        """What is counted, in the singular."""
+        return {"echo": "echo", "broadcast": "delivery"}.get(self.kind, "request")
+
+    @property
+    def units(self) -> str:
+        return {"echo": "echoes", "broadcast": "deliveries"}.get(self.kind, "requests")
 
     @property
     def method(self) -> str:
@@ -69,6 +87,10 @@ class Workload:
 def posting(size: int) -> dict[str, object]:
     digits = b"%d" % size
     return {"app": "raw:length", "body": b"x" * size, "answer": digits, "limit_body": digits}
+
+
+def echoing(size: int, **more: object) -> dict[str, object]:
+    return {"app": "ws:echo", "kind": "echo", "size": size, **more}
 
 
 WORKLOADS = [
@@ -95,5 +117,33 @@ WORKLOADS = [
         limit_body=None,
     ),
     Workload("idle5000", "5,000 idle connections", connections=5000, kind="idle"),
+    Workload("ws-echo-64", "Echo 64 B text", **echoing(64, text=True)),
+    Workload("ws-echo-16k", "Echo 16 KiB", **echoing(16 << 10)),
+    Workload("ws-echo-1m", "Echo 1 MiB", connections=8, **echoing(1 << 20)),
+    Workload(
+        "ws-echo-deflate",
+        "Echo 1 KiB text, deflated",
+        limit_body=None,
+        **echoing(1 << 10, text=True, deflate=True),
+    ),
+    Workload(
+        "ws-broadcast-1000",
+        "Broadcast 64 B text to 1,000",
+        app="ws:broadcast",
+        kind="broadcast",
+        connections=1000,
+        size=64,
+        text=True,
+        limit_body=None,
+    ),
+    Workload("ws-echo-16k-text", "Echo 16 KiB text", default=False, **echoing(16 << 10, text=True)),
+    Workload(
+        "ws-echo-pipelined",
+        "Echo 64 B text, 16 at once",
+        pipeline=16,
+        connections=16,
+        default=False,
+        **echoing(64, text=True),
+    ),
 ]
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
