@@ -34,6 +34,8 @@ MODULES = {
     "shared": ["fs_date"],
     "sendfile": [],
     "unread": [],
+    "lease": [],
+    "channel": [],
     "connection": [],
     "http1.parser": ["fs_scan", "fs_http1", "fs_chunked", "fs_target"],
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
@@ -43,6 +45,14 @@ MODULES = {
     "asgi.messages": [],
     "asgi.task": [],
     "asgi.exchange": [],
+    "asgi.call": [],
+    "asgi.signal": [],
+    "asgi.websocket": [],
+    "websocket.handshake": [],
+    "websocket.deflate": [],
+    "websocket.frames": ["fs_ws_frame", "fs_mask", "fs_utf8"],
+    "websocket.writer": ["fs_ws_frame"],
+    "websocket.channel": [],
 }
 
 DIRECTIVES = {

@@ -14,7 +14,17 @@ from fastserve import Config, stopping
 from fastserve.stopping import Repeated, Stop, StopRequest, longest_stop, stop_in_phases
 
 HOUR = 3600.0
-ALL = ["draining", "drain", "closed", "stopping", "idle", "disconnect", "cancel", "abort"]
+ALL = [
+    "draining",
+    "drain",
+    "closed",
+    "stopping",
+    "websockets",
+    "idle",
+    "disconnect",
+    "cancel",
+    "abort",
+]
 
 
 class Scene:
@@ -80,6 +90,9 @@ class Scene:
         self.quiets.append(quiet)
         self._note("idle")
         return 0
+
+    def close_websockets(self) -> None:
+        self._note("websockets")
 
     def disconnect(self) -> None:
         self._note("disconnect")

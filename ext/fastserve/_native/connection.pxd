@@ -2,8 +2,9 @@
 
 from libc.stdint cimport int64_t
 
+from .channel cimport Channel
 from .deadlines cimport Link
-from .http1.channel cimport Http1Channel
+from .lease cimport Lease
 from .outlet cimport Outlet
 from .shared cimport Shared
 
@@ -13,21 +14,14 @@ cdef class Service(Shared):
     cdef list idle_waiters          # futures of wait_idle()
 
 
-# Memory for one read of body: a bytes object that nobody else knows yet.
-cdef class Lease:
-    cdef bytes block
-
-    cdef bytes take(self, Py_ssize_t n)
-
-
 cdef class Connection(Outlet):
     cdef Service service
     cdef object transport           # None before connection_made and after connection_lost
-    cdef Http1Channel channel       # None where transport is
+    cdef Channel channel            # None where transport is
     cdef str scheme
     cdef object client              # (host, port) or None, as in the scope
     cdef bytes client_name          # client_text(), made when first asked for
-    cdef Link read_link             # in one of the queues WAIT_HEAD .. WAIT_LINGER
+    cdef Link read_link             # in one of the queues WAIT_HEAD .. WAIT_CLOSE
     cdef Link write_link            # in WAIT_WRITE
     cdef int waiting_for            # the queue read_link is in
     cdef int64_t quiet_since        # monotonic_ms; means something while no request is under way

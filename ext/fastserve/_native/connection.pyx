@@ -6,11 +6,7 @@ losing what was written. What the bytes mean is the channel's affair.
 """
 
 cimport cython
-from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport (PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
-                            _PyBytes_Resize)
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
@@ -18,20 +14,20 @@ import asyncio
 import socket
 import struct
 
-from .asgi.exchange cimport Exchange, live_exchanges
+from .asgi.call cimport Call
+from .asgi.exchange cimport live_exchanges
 from .asgi.scope cimport ScopeTemplate
 from .asgi.task cimport live_tasks
+from .asgi.websocket cimport live_websockets
 from .buffer cimport WriteBuffer, give_back
+from .channel cimport Channel
 from .deadlines cimport monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
+from .lease cimport Lease
 from .outlet cimport Outlet
 from .shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE,
                       Shared)
 from .unread cimport unread
-
-cdef extern from "Python.h":
-    void Py_DECREF(PyObject *o)
-
 
 cdef extern from "fs_memory.h":
     bint fs_memory_keep_blocks()
@@ -46,7 +42,7 @@ cdef int live_connections = 0
 def live_objects():
     """How many native objects are alive, by class: for leak checks in tests."""
     return {"Connection": live_connections, "Exchange": live_exchanges,
-            "RequestTask": live_tasks}
+            "RequestTask": live_tasks, "WebSocket": live_websockets}
 
 
 def keep_freed_blocks():
@@ -102,15 +98,25 @@ cdef class Service(Shared):
 
     def disconnect(self):
         """Tell every open exchange http.disconnect, though its client is still there."""
-        cdef Exchange exchange
-        for exchange in list(self.running):
-            exchange.disconnect(False)
+        cdef Call call
+        for call in list(self.running):
+            call.disconnect(False)
+
+    def close_websockets(self):
+        """Close every WebSocket with 1012, and from now on every new one once it is open.
+
+        Their applications get websocket.disconnect.
+        """
+        cdef Call call
+        self.restarting = True
+        for call in list(self.running):
+            call.restart()
 
     def cancel(self):
         """Cancel the application's task of every open exchange."""
-        cdef Exchange exchange
-        for exchange in list(self.running):
-            exchange.cancel()
+        cdef Call call
+        for call in list(self.running):
+            call.cancel()
 
     def abort(self):
         """Cut every connection."""
@@ -149,43 +155,6 @@ cdef class Service(Shared):
             self.tick_timer.cancel()
             self.tick_timer = None
         self.flush()
-
-
-@cython.final
-cdef class Lease:
-    """A bytes object under construction: the socket is read straight into it."""
-
-    def __init__(self, Py_ssize_t size):
-        self.block = PyBytes_FromStringAndSize(NULL, size)
-
-    def __len__(self):
-        """asyncio refuses a buffer without one, or an empty one."""
-        return PyBytes_GET_SIZE(self.block)
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, PyBytes_AS_STRING(self.block),
-                          PyBytes_GET_SIZE(self.block), 0, flags)
-
-    cdef bytes take(self, Py_ssize_t n):
-        """The first n bytes, which have been read. The lease is over.
-
-        uvloop releases its view only after `buffer_updated`, but reads and writes
-        nothing through it any more, so the block may shrink meanwhile.
-        """
-        cdef PyObject *block
-        cdef bytes data
-        if n == PyBytes_GET_SIZE(self.block):
-            data = self.block
-            self.block = None
-            return data
-        block = <PyObject *>self.block
-        Py_INCREF(self.block)
-        self.block = None
-        # Nobody else holds it, so it is resized in place.
-        _PyBytes_Resize(&block, n)
-        data = <bytes>block
-        Py_DECREF(block)
-        return data
 
 
 class BodyReader(asyncio.BufferedProtocol):
@@ -252,12 +221,14 @@ cdef class Connection(Outlet):
         self.wait_for(WAIT_HEAD)
 
     def data_received(self, bytes data not None):
+        # Held here, for another may take its place meanwhile.
+        cdef Channel channel = self.channel
         self.service.row.received(PyBytes_GET_SIZE(data))
         if self.closing:
             return
         self.corked = True
         try:
-            self.channel.data_received(data)
+            channel.data_received(data)
         except Exception as error:
             self.fail(error)
         finally:
@@ -271,12 +242,13 @@ cdef class Connection(Outlet):
 
     cdef int body_received(self, bytes data) except -1:
         """From `BodyReader`."""
+        cdef Channel channel = self.channel
         self.service.row.received(PyBytes_GET_SIZE(data))
         if self.closing:
             return 0
         self.corked = True
         try:
-            self.channel.body_received(data)
+            channel.body_received(data)
         except Exception as error:
             self.fail(error)
         finally:
@@ -297,11 +269,12 @@ cdef class Connection(Outlet):
 
     def eof_received(self):
         """True keeps the transport open, so that a half-closed client gets its answer."""
-        if self.closing or self.channel is None:
+        cdef Channel channel = self.channel
+        if self.closing or channel is None:
             return False
         self.corked = True
         try:
-            self.channel.eof_received()
+            channel.eof_received()
         except Exception as error:
             self.fail(error)
         finally:
@@ -310,7 +283,7 @@ cdef class Connection(Outlet):
         return not self.closing
 
     def connection_lost(self, error):
-        cdef Http1Channel channel = self.channel
+        cdef Channel channel = self.channel
         unlink(&self.read_link)
         unlink(&self.write_link)
         self.closing = True
@@ -414,13 +387,17 @@ cdef class Connection(Outlet):
         self.service.loop.call_soon(self._process)
         return 0
 
+    cdef int succeed(self, Channel successor) except -1:
+        self.channel = successor
+        return 0
+
     def _process(self):
-        if self.channel is None or self.closing:
+        cdef Channel channel = self.channel
+        if channel is None or self.closing:
             return
         self.corked = True
         try:
-            self.channel.process()
-            self.channel.parser.stash()
+            channel.process_later()
         except Exception as error:
             self.fail(error)
         finally:

@@ -42,7 +42,8 @@ class ClientDisconnected(OSError):
 def stems_from_disconnect(error):
     """Whether a ClientDisconnected is among an exception's causes, contexts or group members.
 
-    Frameworks wrap what `send` raised in exceptions and groups of their own.
+    Frameworks wrap what `send` raised in exceptions and groups of their own, and turn the
+    event websocket.disconnect into an exception that nobody has to catch.
     """
     pending = [error]
     seen = set()
@@ -51,7 +52,7 @@ def stems_from_disconnect(error):
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        if isinstance(each, ClientDisconnected):
+        if isinstance(each, ClientDisconnected) or type(each).__name__ == "WebSocketDisconnect":
             return True
         pending.append(each.__cause__)
         pending.append(each.__context__)

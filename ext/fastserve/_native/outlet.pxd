@@ -1,6 +1,7 @@
 """What a channel may ask of the connection that carries it."""
 
 from .buffer cimport WriteBuffer, new_buffer
+from .channel cimport Channel
 from .deadlines cimport Expirable
 
 cdef enum:
@@ -20,6 +21,7 @@ cdef class Outlet(Expirable):
     cdef int resume_reading(self) except -1
     cdef int wait_for(self, int kind) except -1
     cdef int process_soon(self) except -1
+    cdef int succeed(self, Channel successor) except -1
     cdef int close(self, bint linger) except -1
     cdef int abort(self) except -1
     cdef int cut(self, bint reset) except -1

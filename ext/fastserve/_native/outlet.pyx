@@ -31,7 +31,11 @@ cdef class Outlet(Expirable):
         raise NotImplementedError
 
     cdef int process_soon(self) except -1:
-        """Call the channel's `process` from the event loop, with no application on the stack."""
+        """Call the channel's `process_later` from the event loop, with no application on the stack."""
+        raise NotImplementedError
+
+    cdef int succeed(self, Channel successor) except -1:
+        """Another channel takes the present one's place."""
         raise NotImplementedError
 
     cdef int close(self, bint linger) except -1:

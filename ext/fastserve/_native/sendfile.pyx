@@ -11,6 +11,7 @@ import os
 from fastserve._native.errors import ClientDisconnected
 
 from .asgi.exchange cimport Exchange
+from .asgi.signal cimport Signal, new_signal
 from .board cimport Row
 from .outlet cimport Outlet
 
@@ -45,7 +46,7 @@ async def _writable(Outlet outlet, Exchange exchange):
     while outlet.writing_paused:
         if exchange.lost:
             raise ClientDisconnected("the client has disconnected")
-        waiter = exchange.loop.create_future()
+        waiter = new_signal(exchange.loop)
         if exchange.senders is None:
             exchange.senders = []
         exchange.senders.append(waiter)
@@ -82,7 +83,7 @@ async def _copy(Outlet outlet, Exchange exchange, Row row, int target, int fd, o
 
 async def _socket_writable(Outlet outlet, Exchange exchange, int target):
     loop = exchange.loop
-    waiter = loop.create_future()
+    waiter = new_signal(loop)
     duplicate = os.dup(target)
     if exchange.senders is None:
         exchange.senders = []
@@ -98,6 +99,5 @@ async def _socket_writable(Outlet outlet, Exchange exchange, int target):
         exchange.senders.remove(waiter)
 
 
-def _set(waiter):
-    if not waiter.done():
-        waiter.set_result(None)
+def _set(Signal waiter):
+    waiter.wake(False)

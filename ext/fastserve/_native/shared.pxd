@@ -3,14 +3,15 @@
 from libc.stdint cimport int64_t
 
 from .access cimport AccessLog
-from .asgi.exchange cimport Exchange
+from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue
 from .http1.parser cimport ParserLimits
+from .websocket.deflate cimport DeflatePolicy
 
 
-# Kinds of deadline queue; a connection waits in at most one of WAIT_HEAD .. WAIT_LINGER,
+# Kinds of deadline queue; a connection waits in at most one of WAIT_HEAD .. WAIT_CLOSE,
 # and besides in WAIT_WRITE.
 cdef enum:
     WAIT_NOTHING = 0
@@ -19,6 +20,10 @@ cdef enum:
     WAIT_KEEP_ALIVE
     WAIT_BODY
     WAIT_LINGER
+    WAIT_OPEN                       # for the application's word on a WebSocket
+    WAIT_PING                       # until it is time for a ping
+    WAIT_PONG
+    WAIT_CLOSE                      # for the peer's close frame
     WAIT_WRITE
 
 
@@ -38,7 +43,12 @@ cdef class Shared:
     cdef DeadlineQueue keep_alive_queue
     cdef DeadlineQueue body_queue
     cdef DeadlineQueue linger_queue
+    cdef DeadlineQueue open_queue
+    cdef DeadlineQueue ping_queue
+    cdef DeadlineQueue pong_queue
+    cdef DeadlineQueue close_queue
     cdef DeadlineQueue write_queue
+    cdef tuple queues               # by their kinds, from WAIT_HEAD on
     cdef object tick_timer          # None while nothing can be due
     cdef bytes fixed_fields         # --header lines, serialised
     cdef bytes server_field         # b"server: ...\r\n" or empty
@@ -46,8 +56,13 @@ cdef class Shared:
     cdef int64_t date_second        # what date_field shows
     cdef bint date_wanted
     cdef bint draining              # answers carry Connection: close
-    cdef set running                # exchanges whose application is suspended
-    cdef Exchange starting          # whose application is in its first step, or None
+    cdef bint restarting            # WebSockets are closed
+    cdef bint websockets            # handshakes are taken; else such requests are as any other
+    cdef Py_ssize_t ws_max_size
+    cdef Py_ssize_t ws_max_queue
+    cdef DeflatePolicy ws_deflate   # None: no compression
+    cdef set running                # calls whose application is suspended
+    cdef Call starting              # whose application is in its first step, or None
     cdef int limit_concurrency
     cdef int64_t limit_requests
     cdef object on_max_requests
@@ -55,7 +70,8 @@ cdef class Shared:
     cdef readonly int exchanges
 
     cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1
-    cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless) except -1
+    cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless,
+                          object headers=*) except -1
     cdef int exchange_begins(self) except -1
     cdef int exchange_ends(self) except -1
     cdef DeadlineQueue queue(self, int kind)

@@ -11,16 +11,17 @@ from libc.string cimport memcpy
 import asyncio
 import contextvars
 
-from fastserve._native.asgi.exchange import printable
+from fastserve._native.asgi.call import printable
 
 from .access cimport AccessLog
-from .asgi.exchange cimport Exchange
+from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue, monotonic_ms, wall_seconds
 from .http1.parser cimport ParserLimits
 from .http1.writer cimport status_line, write_pairs
 from .leaves cimport FS_DATE_LEN, fs_date_http
+from .websocket.deflate cimport DeflatePolicy
 
 TICK = 1.0
 
@@ -40,7 +41,12 @@ cdef class Shared:
                  limit_request_trailers=8192, limit_concurrency=0, limit_max_requests=0,
                  on_max_requests=None, double timeout_keep_alive=75.0,
                  double timeout_request_head=30.0, double timeout_request_body=30.0,
-                 double timeout_write=30.0, Row row=None, bint timed=False):
+                 double timeout_write=30.0, Row row=None, bint timed=False, websockets=True,
+                 ws_max_size=16777216, ws_max_queue=32, ws_per_message_deflate=True,
+                 ws_deflate_threshold=None, ws_deflate_level=None, ws_deflate_window=None,
+                 ws_deflate_context=None, double ws_ping_interval=20.0,
+                 double ws_ping_timeout=20.0, double ws_handshake_timeout=30.0,
+                 double ws_close_timeout=10.0):
         cdef WriteBuffer fields = WriteBuffer()
         self.app = app
         self.loop = loop
@@ -62,7 +68,22 @@ cdef class Shared:
             WAIT_KEEP_ALIVE, max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else 0)
         self.body_queue = DeadlineQueue(WAIT_BODY, timeout_request_body)
         self.linger_queue = DeadlineQueue(WAIT_LINGER, LINGER)
+        self.open_queue = DeadlineQueue(WAIT_OPEN, ws_handshake_timeout)
+        self.ping_queue = DeadlineQueue(WAIT_PING, ws_ping_interval)
+        self.pong_queue = DeadlineQueue(WAIT_PONG, ws_ping_timeout)
+        self.close_queue = DeadlineQueue(WAIT_CLOSE, ws_close_timeout)
         self.write_queue = DeadlineQueue(WAIT_WRITE, timeout_write)
+        self.queues = (self.head_queue, self.idle_queue, self.keep_alive_queue, self.body_queue,
+                       self.linger_queue, self.open_queue, self.ping_queue, self.pong_queue,
+                       self.close_queue, self.write_queue)
+        self.websockets = websockets
+        self.ws_max_size = ws_max_size
+        self.ws_max_queue = ws_max_queue
+        if ws_per_message_deflate:
+            given = {"threshold": ws_deflate_threshold, "level": ws_deflate_level,
+                     "window": ws_deflate_window, "keep_context": ws_deflate_context}
+            self.ws_deflate = DeflatePolicy(
+                **{name: value for name, value in given.items() if value is not None})
         write_pairs(fields, response_headers)
         self.fixed_fields = fields.take()
         if server_header is not None:
@@ -93,13 +114,13 @@ cdef class Shared:
 
         From any thread, in the application's very first step too.
         """
-        cdef Exchange exchange
-        cdef Exchange starting = self.starting
+        cdef Call call
+        cdef Call starting = self.starting
         if task is None:
             return None
-        for exchange in list(self.running):
-            if exchange.task is task:
-                return f"{exchange.method} {printable(exchange.target)}"
+        for call in list(self.running):
+            if call.task is task:
+                return f"{call.method} {printable(call.target)}"
         # The exchange knows its task only after the first step.
         if starting is not None and asyncio.current_task(self.loop) is task:
             return f"{starting.method} {printable(starting.target)}"
@@ -121,15 +142,18 @@ cdef class Shared:
         out.write(PyBytes_AS_STRING(self.fixed_fields), PyBytes_GET_SIZE(self.fixed_fields))
         return 0
 
-    cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless) except -1:
-        """A whole response of the server's own, with Connection: close."""
+    cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless,
+                          object headers=()) except -1:
+        """A whole response of the server's own, with Connection: close unless `headers` has it."""
         cdef bytes line = status_line(status)
         cdef bytes body = (text + "\n").encode()
         out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
         self.write_default_fields(out, True, True)
         write_pairs(out, [(b"content-type", b"text/plain; charset=utf-8"),
-                          (b"content-length", b"%d" % len(body)),
-                          (b"connection", b"close")])
+                          (b"content-length", b"%d" % len(body))])
+        write_pairs(out, headers)
+        if not any(name == b"connection" for name, _ in headers):
+            write_pairs(out, [(b"connection", b"close")])
         if status == 503:
             write_pairs(out, [(b"retry-after", b"1")])
         out.write(b"\r\n", 2)
@@ -158,17 +182,7 @@ cdef class Shared:
         return 0
 
     cdef DeadlineQueue queue(self, int kind):
-        if kind == WAIT_IDLE:
-            return self.idle_queue
-        if kind == WAIT_KEEP_ALIVE:
-            return self.keep_alive_queue
-        if kind == WAIT_HEAD:
-            return self.head_queue
-        if kind == WAIT_BODY:
-            return self.body_queue
-        if kind == WAIT_WRITE:
-            return self.write_queue
-        return self.linger_queue
+        return <DeadlineQueue>self.queues[kind - WAIT_HEAD]
 
     cdef int arm_tick(self) except -1:
         if self.tick_timer is None:
@@ -180,8 +194,7 @@ cdef class Shared:
         cdef DeadlineQueue queue
         cdef bint busy = False
         self.tick_timer = None
-        for queue in (self.head_queue, self.idle_queue, self.keep_alive_queue, self.body_queue,
-                      self.linger_queue, self.write_queue):
+        for queue in self.queues:
             try:
                 queue.sweep(now)
             except Exception as error:

@@ -41,6 +41,18 @@ class Shared:
         timeout_write: float = 30.0,
         row: Row | None = None,
         timed: bool = False,
+        websockets: bool = True,
+        ws_max_size: int = 16777216,
+        ws_max_queue: int = 32,
+        ws_per_message_deflate: bool = True,
+        ws_deflate_threshold: int | None = None,
+        ws_deflate_level: int | None = None,
+        ws_deflate_window: int | None = None,
+        ws_deflate_context: bool | None = None,
+        ws_ping_interval: float = 20.0,
+        ws_ping_timeout: float = 20.0,
+        ws_handshake_timeout: float = 30.0,
+        ws_close_timeout: float = 10.0,
     ) -> None: ...
     @property
     def app(self) -> Callable[..., Any]: ...

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int64_t
 
-from .task cimport TaskOwner
+from ..channel cimport Channel
+from .call cimport Call
 
 
 cdef enum ResponseState:
@@ -14,7 +15,8 @@ cdef enum ResponseState:
 
 
 # What an exchange asks of the protocol that carries it; a channel or a stream implements it.
-cdef class Sink:
+# It is a Channel too because a class has one base only; a stream leaves that part alone.
+cdef class Sink(Channel):
     # Take the response head and hold it. Raises ProtocolViolation and holds nothing
     # if HTTP cannot carry it. Sets exchange.content_length.
     cdef int hold_head(self, Exchange exchange, int status, object headers) except -1
@@ -32,27 +34,25 @@ cdef class Sink:
     # The application is over. failed: it left no whole response; the sink answers
     # 500 if no head is out and cuts the connection or stream otherwise.
     cdef int application_ended(self, Exchange exchange, bint failed) except -1
+    # Answer the exchange's wish for another protocol (101, or what means it) with `headers`;
+    # what comes from here on is for `successor`.
+    cdef int switch_protocol(self, Exchange exchange, object headers, Channel successor) except -1
 
 
 cdef int live_exchanges
 
 
-cdef class Exchange(TaskOwner):
+cdef class Exchange(Call):
     cdef Sink sink                  # None once the application has ended
-    cdef object loop
-    cdef object logger
-    cdef object task                # the application's task while it runs
-    cdef bint ended                 # the application is over
-    cdef bint cancelled             # we cancelled it: its CancelledError is no news
+    # The WebSocket whose opening handshake this is: the application is called with its
+    # receive and send in place of ours. None otherwise, and once it is open.
+    cdef Call guest
     # request
     cdef list pieces                # body not yet received by the application
     cdef Py_ssize_t queued          # bytes in pieces
     cdef bint body_complete         # the whole request body has come
     cdef bint end_given             # and the application has been told
     cdef bint gone                  # http.disconnect from here on
-    cdef bint lost                  # sending is over too: ClientDisconnected
-    cdef list receivers             # futures of waiting receive() calls
-    cdef list senders               # futures of waiting send() calls
     # response
     cdef ResponseState state
     cdef int status
@@ -61,21 +61,10 @@ cdef class Exchange(TaskOwner):
     cdef bint head_request
     cdef int64_t content_length     # declared by the application, or -1
     cdef int64_t body_sent          # body bytes the application gave
-    cdef int64_t burst              # of these, what was sent without a wait
-    # for the access log
-    cdef str method
-    cdef bytes target
-    cdef int minor
-    cdef int64_t started_us
 
-    cdef int run(self, object app, object scope, object context) except -1
     cdef int feed(self, object data) except -1
     cdef int feed_end(self) except -1
     cdef bint starving(self) noexcept
-    cdef int disconnect(self, bint lost) except -1
-    cdef int writable(self) except -1
-    cdef int cancel(self) except -1
-    cdef object next_event(self)
     cdef int begin_response(self, object message) except -1
     cdef object respond(self, object message)
     cdef int send_body(self, object message) except -1
@@ -84,3 +73,5 @@ cdef class Exchange(TaskOwner):
     cdef int count_body(self, int64_t n, bint more) except -1
     cdef int report(self, object error) except -1
     cdef bint concerns_sink(self)
+    cdef inline Call call(self):
+        return self if self.guest is None else self.guest

@@ -4,157 +4,33 @@ The ASGI rules live here (HTTP 2.5: "Response Start", "Response Body", "Disconne
 Client"), the bytes in the `Sink`. An exchange goes NONE -> HELD -> BODY -> [TRAILERS ->]
 COMPLETE; independent of that, the peer can be `gone` (receive answers http.disconnect)
 and then `lost` (send raises ClientDisconnected).
-
-`receive` and `send` return objects that complete at once unless they truly must wait:
-their `am_send` slot hands the value over without a StopIteration.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
 
 import asyncio
 import os
 import stat
 
-from fastserve._native.errors import (
-    ClientDisconnected, ProtocolViolation, stems_from_disconnect, without_our_frames)
+from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 
-from .awaitables cimport (DONE, PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PySendResult,
-                          PyTypeObject, Turn, thrown)
+from fastserve._native.asgi.call import printable
+
+from ..channel cimport Channel
+from .awaitables cimport DONE
+from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_START,
                         MESSAGE_TRAILERS, MESSAGE_UNKNOWN, MessageKind, item, message_kind,
                         plain_bytes, status_code)
-from .task cimport reraise_in_loop, start_task
-
-
-cdef extern from "Python.h":
-    ctypedef struct PyMethodDef:
-        pass
-
-    ctypedef struct PyMethodDescrObject:
-        PyMethodDef *d_method
-
-    object PyCFunction_NewEx(PyMethodDef *method, object self, void *module)
+from .signal cimport wake_all
 
 cdef int live_exchanges = 0
 cdef object _CancelledError = asyncio.CancelledError
 
 
-# Awaitables -----------------------------------------------------------------
-
-cdef enum Purpose:
-    RECEIVE
-    DRAIN
-
-# A response may send this much without a wait before others get their turn; a message
-# counts as MESSAGE_COST bytes at least.
-cdef enum:
-    BURST_MOST = 1 << 20
-    MESSAGE_COST = 4096
-
-
-@cython.final
-@cython.freelist(64)
-cdef class Wait:
-    """The awaitable of a `receive`, or of a `send` that waits for the peer to read.
-
-    A coroutine in all but name (send, throw, close), so that `asyncio.create_task(receive())`
-    works.
-    """
-
-    cdef Exchange exchange
-    cdef object future              # what we wait for just now, or None
-    cdef Purpose purpose
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self.resume()
-
-    def send(self, value):
-        return self.resume()
-
-    cdef inline object resume(self):
-        result = self.step()
-        if self.future is None:
-            raise StopIteration(result)
-        return result
-
-    def throw(self, kind, value=None, traceback=None):
-        self.leave()
-        raise thrown(kind, value, traceback)
-
-    def close(self):
-        self.leave()
-
-    cdef object step(self):
-        """The outcome, or, while `future` is set afterwards, that future to wait for."""
-        cdef Exchange exchange = self.exchange
-        self.leave()
-        if self.purpose == RECEIVE:
-            event = exchange.next_event()
-            if event is not None:
-                return event
-        else:
-            if exchange.lost:
-                raise ClientDisconnected("the client has disconnected")
-            if (exchange.sink is None or exchange.state == RESPONSE_COMPLETE
-                    or not exchange.sink.blocked()):
-                return None
-        self.future = exchange.loop.create_future()
-        self.future._asyncio_future_blocking = True
-        if self.purpose == RECEIVE:
-            if exchange.receivers is None:
-                exchange.receivers = []
-            exchange.receivers.append(self.future)
-            if exchange.concerns_sink():
-                exchange.sink.body_wanted(exchange)
-        else:
-            if exchange.senders is None:
-                exchange.senders = []
-            exchange.senders.append(self.future)
-        return self.future
-
-    cdef inline int leave(self) except -1:
-        """Stop waiting, for whatever reason."""
-        if self.future is not None:
-            waiting = (self.exchange.receivers if self.purpose == RECEIVE
-                       else self.exchange.senders)
-            if waiting is not None and self.future in waiting:
-                waiting.remove(self.future)
-            self.future = None
-        return 0
-
-
-cdef PySendResult _wait_send(PyObject *self, PyObject *value,
-                             PyObject **result) except PYGEN_ERROR:
-    cdef object outcome
-    result[0] = NULL
-    outcome = (<Wait>self).step()
-    Py_INCREF(outcome)
-    result[0] = <PyObject *>outcome
-    return PYGEN_RETURN if (<Wait>self).future is None else PYGEN_NEXT
-
-(<PyTypeObject *>Wait).tp_as_async.am_send = &_wait_send
-
-
-cdef inline Wait new_wait(Exchange exchange, Purpose purpose):
-    cdef Wait wait = Wait.__new__(Wait)
-    wait.exchange = exchange
-    wait.purpose = purpose
-    return wait
-
-
-# The exchange ---------------------------------------------------------------
-
-cdef class Sink:
+cdef class Sink(Channel):
 
     cdef int hold_head(self, Exchange exchange, int status, object headers) except -1:
         raise NotImplementedError
@@ -184,9 +60,13 @@ cdef class Sink:
     cdef int application_ended(self, Exchange exchange, bint failed) except -1:
         raise NotImplementedError
 
+    cdef int switch_protocol(self, Exchange exchange, object headers,
+                             Channel successor) except -1:
+        raise NotImplementedError
+
 
 @cython.final
-cdef class Exchange(TaskOwner):
+cdef class Exchange(Call):
 
     def __cinit__(self):
         global live_exchanges
@@ -214,20 +94,7 @@ cdef class Exchange(TaskOwner):
     # What the protocol below calls.
 
     cdef int run(self, object app, object scope, object context) except -1:
-        """Start the application, and run it up to its first wait."""
-        cdef object coroutine
-        try:
-            coroutine = app(scope, PyCFunction_NewEx(receive_method, self, NULL),
-                            PyCFunction_NewEx(send_method, self, NULL))
-        except BaseException as error:
-            self.task_ended(error)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                reraise_in_loop(self.loop, error)
-            return 0
-        task = start_task(coroutine, self.loop, context, self)
-        if not self.ended:
-            self.task = task
-        return 0
+        return self.start(app, scope, context, receive_method, send_method)
 
     cdef int feed(self, object data) except -1:
         """A run of the request body."""
@@ -235,13 +102,13 @@ cdef class Exchange(TaskOwner):
             self.pieces = []
         self.pieces.append(data)
         self.queued += len(data)
-        wake(self.receivers)
+        wake_all(self.receivers, False)
         return 0
 
     cdef int feed_end(self) except -1:
         """The request body is complete."""
         self.body_complete = True
-        wake(self.receivers)
+        wake_all(self.receivers, False)
         return 0
 
     cdef bint starving(self) noexcept:
@@ -258,24 +125,14 @@ cdef class Exchange(TaskOwner):
         `lost`: it reads no more either; receive says so at once, and send raises.
         """
         self.gone = True
-        wake(self.receivers)
+        if self.guest is not None:
+            self.guest.disconnect(lost)
+        wake_all(self.receivers, False)
         if lost and not self.lost:
             self.lost = True
             self.pieces = None
             self.queued = 0
-            wake(self.senders)
-        return 0
-
-    cdef int writable(self) except -1:
-        """The transport takes data again."""
-        wake(self.senders)
-        return 0
-
-    cdef int cancel(self) except -1:
-        """Cancel the application's task; its end comes through the event loop."""
-        if self.task is not None:
-            self.cancelled = True
-            self.task.cancel()
+            wake_all(self.senders, False)
         return 0
 
     # The rules.
@@ -309,7 +166,7 @@ cdef class Exchange(TaskOwner):
             # ASGI, "Response Body": further messages are ignored.
             return DONE
         if self.lost:
-            raise ClientDisconnected("the client has disconnected")
+            raise gone()
         if self.sink is None:
             raise ProtocolViolation("the application has ended")
         if kind == MESSAGE_BODY:
@@ -334,13 +191,18 @@ cdef class Exchange(TaskOwner):
             return self.respond_file(kind == MESSAGE_PATHSEND, message)
         if self.state == RESPONSE_COMPLETE:
             return DONE
-        if self.sink.blocked():
-            self.burst = 0
-            return new_wait(self, DRAIN)
-        if self.burst > BURST_MOST:
-            self.burst = 0
-            return Turn()
-        return DONE
+        return self.sent()
+
+    cdef int await_event(self) except -1:
+        if self.concerns_sink():
+            self.sink.body_wanted(self)
+        return 0
+
+    cdef bint held_up(self) except -1:
+        if self.lost:
+            raise gone()
+        return (self.sink is not None and self.state != RESPONSE_COMPLETE
+                and self.sink.blocked())
 
     cdef int send_body(self, object message) except -1:
         cdef object data = item(message, "body")
@@ -399,7 +261,7 @@ cdef class Exchange(TaskOwner):
             self.state = RESPONSE_TRAILERS
             return 0
         self.state = RESPONSE_COMPLETE
-        wake(self.receivers)
+        wake_all(self.receivers, False)
         self.pieces = None
         self.sink.response_complete(self)
         return 0
@@ -463,25 +325,11 @@ cdef class Exchange(TaskOwner):
         """Log what the application raised, unless it only follows from the client leaving."""
         if isinstance(error, _CancelledError) and self.cancelled:
             return 0
-        if (stems_from_disconnect(error) or (self.gone and not self.body_complete)
-                or (self.state != RESPONSE_COMPLETE
-                    and (self.lost or (self.gone and isinstance(error, _CancelledError))))):
-            # ASGI, "Disconnected Client": the server should not log it as an error. Nor what
-            # an application makes of half a request body, though it may have answered 500.
-            self.logger.debug("client disconnected during %s %s", self.method,
-                              printable(self.target), exc_info=error)
-        else:
-            self.logger.error("Exception in ASGI application (%s %s)", self.method,
-                              printable(self.target), exc_info=without_our_frames(error))
-        return 0
-
-
-cdef inline int wake(list futures) except -1:
-    if futures is not None:
-        for future in futures:
-            if not future.done():
-                future.set_result(None)
-    return 0
+        # Nor is what an application makes of half a request body, though it may have answered 500.
+        return self.log_error(
+            error, stems_from_disconnect(error) or (self.gone and not self.body_complete)
+            or (self.state != RESPONSE_COMPLETE
+                and (self.lost or (self.gone and isinstance(error, _CancelledError)))))
 
 
 cdef object unexpected(message, ResponseState state):
@@ -492,12 +340,5 @@ cdef object unexpected(message, ResponseState state):
     return ProtocolViolation(f"expected {expected!r}, but got {message['type']!r}")
 
 
-def printable(target):
-    return "" if target is None else target.decode("ascii", "backslashreplace")
-
-
-# The method definitions behind `receive` and `send`: binding them by hand saves two
-# attribute look-ups a request.
-cdef object _methods = Exchange.__dict__
-cdef PyMethodDef *receive_method = (<PyMethodDescrObject *>_methods["receive"]).d_method
-cdef PyMethodDef *send_method = (<PyMethodDescrObject *>_methods["send"]).d_method
+cdef PyMethodDef *receive_method = method_of(Exchange, "receive")
+cdef PyMethodDef *send_method = method_of(Exchange, "send")

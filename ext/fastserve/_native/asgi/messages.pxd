@@ -12,8 +12,14 @@ cdef enum MessageKind:
     MESSAGE_HINT
     MESSAGE_PATHSEND
     MESSAGE_ZEROCOPYSEND
+    MESSAGE_ACCEPT
+    MESSAGE_SEND
+    MESSAGE_CLOSE
+    MESSAGE_DENIAL_START
+    MESSAGE_DENIAL_BODY
 
 cdef MessageKind message_kind(object kind) except? MESSAGE_UNKNOWN
+cdef MessageKind websocket_kind(object kind) except? MESSAGE_UNKNOWN
 cdef bytes plain_bytes(object data)
 cdef int status_code(object value) except -1
 

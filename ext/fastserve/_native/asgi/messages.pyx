@@ -38,6 +38,26 @@ cdef MessageKind message_kind(object kind) except? MESSAGE_UNKNOWN:
     return MESSAGE_UNKNOWN
 
 
+cdef MessageKind websocket_kind(object kind) except? MESSAGE_UNKNOWN:
+    """As `message_kind`, of what a WebSocket's `send` takes."""
+    cdef Py_ssize_t n = 0
+    cdef const char *text
+    if not PyUnicode_Check(kind):
+        return MESSAGE_UNKNOWN
+    text = PyUnicode_AsUTF8AndSize(kind, &n)
+    if n == 14 and memcmp(text, b"websocket.send", 14) == 0:
+        return MESSAGE_SEND
+    if n == 15 and memcmp(text, b"websocket.close", 15) == 0:
+        return MESSAGE_CLOSE
+    if n == 16 and memcmp(text, b"websocket.accept", 16) == 0:
+        return MESSAGE_ACCEPT
+    if n == 29 and memcmp(text, b"websocket.http.response.start", 29) == 0:
+        return MESSAGE_DENIAL_START
+    if n == 28 and memcmp(text, b"websocket.http.response.body", 28) == 0:
+        return MESSAGE_DENIAL_BODY
+    return MESSAGE_UNKNOWN
+
+
 cdef bytes plain_bytes(object data):
     """A body that is not exactly bytes. Copied: its owner may change it before it is sent."""
     if isinstance(data, (bytes, bytearray, memoryview)):

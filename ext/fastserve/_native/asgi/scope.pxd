@@ -8,6 +8,9 @@ cdef class ScopeTemplate:
 
     cdef dict http(self, str method, str http_version, bytes raw_path, bint escaped,
                    bytes query_string, list headers)
+    cdef dict websocket(self, str http_version, bytes raw_path, bint escaped, bytes query_string,
+                        list headers, list subprotocols)
+    cdef str mounted(self, str path)
 
 
 cdef str decode_path(bytes raw_path, bint escaped)

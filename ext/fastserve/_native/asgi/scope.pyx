@@ -55,13 +55,8 @@ cdef class ScopeTemplate:
         `http_version`: None stands for "1.1".
         """
         cdef dict scope = PyDict_Copy(self.base)
-        cdef str path = decode_path(raw_path, escaped)
-        cdef str root = self.root_path
-        if root and not (path.startswith(root)
-                         and (len(path) == len(root) or path[len(root)] == "/")):
-            path = root + path
         PyDict_SetItem(scope, "asgi", PyDict_Copy(_ASGI))
-        PyDict_SetItem(scope, "path", path)
+        PyDict_SetItem(scope, "path", self.mounted(decode_path(raw_path, escaped)))
         PyDict_SetItem(scope, "raw_path", raw_path)
         # The template has the commonest of these two already.
         if method is not _GET:
@@ -82,6 +77,33 @@ cdef class ScopeTemplate:
         if self.state is not None:
             PyDict_SetItem(scope, "state", PyDict_Copy(self.state))
         return scope
+
+    cdef dict websocket(self, str http_version, bytes raw_path, bint escaped, bytes query_string,
+                        list headers, list subprotocols):
+        """A fresh scope of a WebSocket connection (ASGI, "Websocket Connection Scope")."""
+        cdef dict scope = PyDict_Copy(self.base)
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["asgi"] = PyDict_Copy(_ASGI)
+        scope["http_version"] = http_version
+        scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+        scope["path"] = self.mounted(decode_path(raw_path, escaped))
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query_string
+        scope["headers"] = headers
+        scope["subprotocols"] = subprotocols
+        scope["extensions"] = {"websocket.http.response": {}}
+        if self.state is not None:
+            scope["state"] = PyDict_Copy(self.state)
+        return scope
+
+    cdef str mounted(self, str path):
+        """`path`, under the mount point if it is not already."""
+        cdef str root = self.root_path
+        if root and not (path.startswith(root)
+                         and (len(path) == len(root) or path[len(root)] == "/")):
+            return root + path
+        return path
 
 
 cdef str decode_path(bytes raw_path, bint escaped):

@@ -1,5 +1,7 @@
 """Starting the application: a coroutine run as an asyncio task from inside a callback."""
 
+from .signal cimport Resumable, Signal
+
 
 # Who wants to know that an application call is over. Implemented by the exchange.
 cdef class TaskOwner:
@@ -13,7 +15,7 @@ cdef enum TaskState:
     TASK_FINISHED
 
 
-cdef class RequestTask:
+cdef class RequestTask(Resumable):
     cdef readonly object _loop
     cdef readonly object _coro
     cdef readonly object _context
@@ -39,6 +41,7 @@ cdef class RequestTask:
     cdef int step(self, object error) except -1
     cdef int take_yield(self, object result) except -1
     cdef int await_on(self, object future) except -1
+    cdef int await_signal(self, Signal signal) except -1
     cdef int end(self, TaskState state, object result, object error) except -1
     cdef object make_cancelled_error(self)
     cdef int check_done(self, str what) except -1
@@ -52,3 +55,4 @@ cdef int live_tasks
 
 cdef object start_task(object coroutine, object loop, object context, TaskOwner owner)
 cdef int reraise_in_loop(object loop, object error) except -1
+cdef bint task_running(object loop) except -1

@@ -21,6 +21,8 @@ from asyncio import base_tasks, format_helpers
 from asyncio.tasks import _enter_task, _leave_task, _register_task, _unregister_task
 from types import GenericAlias
 
+from .signal cimport Resumable, Signal
+
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:
@@ -108,7 +110,7 @@ cdef class _EndWatcher:
 
 # No freelist: the collector runs __del__ once in a memory block's life.
 @cython.final
-cdef class RequestTask:
+cdef class RequestTask(Resumable):
     """An asyncio task without a trip through the loop before its first step.
 
     Has the whole interface of `asyncio.Task` on Python 3.11 and is built like one,
@@ -388,6 +390,8 @@ cdef class RequestTask:
 
     cdef int take_yield(self, object result) except -1:
         """What the coroutine yielded: a future to wait for, a bare yield, or a mistake."""
+        if type(result) is Signal and (<Signal>result)._loop is self._loop:
+            return self.await_signal(<Signal>result)
         blocking = getattr(result, "_asyncio_future_blocking", None)
         if blocking is not None:
             if _loop_of(result) is not self._loop:
@@ -415,6 +419,27 @@ cdef class RequestTask:
         self._fut_waiter = future
         if self._must_cancel and future.cancel(msg=self.cancel_message):
             self._must_cancel = False
+        return 0
+
+    cdef int await_signal(self, Signal signal) except -1:
+        if signal.over or signal.task is not None or not signal._asyncio_future_blocking:
+            return self.await_on(signal)
+        signal._asyncio_future_blocking = False
+        signal.task = self
+        self._fut_waiter = signal
+        if self._must_cancel and signal.cancel(self.cancel_message):
+            self._must_cancel = False
+        return 0
+
+    cdef int resume(self, object error) except -1:
+        """Go on behind a `Signal`, with `error` thrown in unless None."""
+        PyContext_Enter(self._context)
+        try:
+            self.step(error)
+        except (KeyboardInterrupt, SystemExit) as fatal:
+            reraise_in_loop(self._loop, fatal)
+        finally:
+            PyContext_Exit(self._context)
         return 0
 
     cdef int schedule(self, object error) except -1:
@@ -480,6 +505,13 @@ cdef int leave(RequestTask task) except -1:
     else:
         PyDict_DelItem(_current, task._loop)
     return 0
+
+
+cdef bint task_running(object loop) except -1:
+    """Whether a task of the running loop is in a step."""
+    if _current is not None:
+        return PyDict_GetItemWithError(_current, loop) != NULL
+    return asyncio.current_task(loop) is not None
 
 
 def _loop_of(future):

@@ -16,7 +16,6 @@ cdef class Http1Channel(Sink):
     cdef Exchange exchange          # whose response is not complete, or None
     cdef object scope               # of an exchange whose application is yet to start
     cdef bint processing            # `process` is on the stack
-    cdef bint in_message            # a head was read, its message's end was not
     cdef bint served                # an exchange was completed on this connection
     cdef bint closing               # close after the current response
     cdef bint closed                # nothing more is read or written
@@ -29,24 +28,15 @@ cdef class Http1Channel(Sink):
     cdef Py_ssize_t discarded       # bytes of a body nobody wants
     cdef ResponseFacts facts
 
-    cdef int data_received(self, bytes data) except -1
     cdef int process(self) except -1
-    cdef Py_ssize_t body_room(self)
-    cdef Py_ssize_t read_size(self, Py_ssize_t most)
-    cdef int body_received(self, bytes data) except -1
-    cdef int eof_received(self) except -1
-    cdef int connection_lost(self) except -1
-    cdef int writable(self) except -1
-    cdef int timed_out(self, int kind) except -1
-    cdef bint idle(self) noexcept
-    cdef int leave(self) except -1
 
     cdef int take_events(self) except -1
     cdef int begin_request(self) except -1
+    cdef int begin_websocket(self) except -1
     cdef int start_application(self) except -1
     cdef int take_body(self) except -1
     cdef int take_end(self) except -1
-    cdef int refuse(self, int status, str reason) except -1
+    cdef int refuse(self, int status, str reason, object headers) except -1
     cdef int set_wait(self) except -1
     cdef int commit_head(self, Exchange exchange, Py_ssize_t n, bint more) except -1
     cdef int drop_held(self) except -1

@@ -13,13 +13,19 @@ from libc.stdint cimport int64_t
 
 from fastserve._native.errors import ClientDisconnected, ParseError
 
-from ..asgi.exchange cimport RESPONSE_BODY, RESPONSE_HELD, RESPONSE_NONE, Exchange, Sink
+from ..asgi.call cimport Call
+from ..asgi.exchange cimport (RESPONSE_BODY, RESPONSE_COMPLETE, RESPONSE_HELD, RESPONSE_NONE,
+                              Exchange, Sink)
 from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
+from ..channel cimport Channel
 from ..deadlines cimport monotonic_us
 from ..outlet cimport Outlet
 from ..sendfile import send_file as copy_file
-from ..shared cimport WAIT_BODY, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING, Shared
+from ..shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING, WAIT_OPEN,
+                       Shared)
+from ..websocket.channel cimport offer_websocket
+from ..websocket.handshake cimport Handshake, read_handshake, wants_websocket
 from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_CHUNKED, STATE_LENGTH,
                       Event,
                       CONNECT, HEAD, RequestParser, method_name)
@@ -61,6 +67,10 @@ cdef class Http1Channel(Sink):
             self.outlet.pause_reading()
         return 0
 
+    cdef int process_later(self) except -1:
+        self.process()
+        return self.parser.stash()
+
     cdef Py_ssize_t body_room(self):
         """How many bytes of body, and nothing but body, may be read past the parser."""
         if (self.in_message and not self.closed and self.exchange is not None
@@ -93,7 +103,7 @@ cdef class Http1Channel(Sink):
         try:
             self.take_events()
         except ParseError as error:
-            self.refuse(error.status, error.reason)
+            self.refuse(error.status, error.reason, error.headers)
         finally:
             self.processing = False
         if self.closed:
@@ -162,6 +172,9 @@ cdef class Http1Channel(Sink):
             # Not just between two requests: hold no more memory than waiting takes.
             self.parser.forget()
             self.outlet.wait_for(WAIT_KEEP_ALIVE)
+        elif kind == WAIT_OPEN:
+            if self.exchange is not None and self.exchange.state == RESPONSE_NONE:
+                self.refuse(503, "the application has not answered the handshake", ())
         elif kind == WAIT_KEEP_ALIVE or (kind == WAIT_HEAD and not self.parser.waiting()):
             self.closed = True
             self.outlet.close(False)
@@ -171,7 +184,7 @@ cdef class Http1Channel(Sink):
             self.outlet.close(False)
         else:
             # RFC 9110 15.5.9.
-            self.refuse(408, "the request took too long")
+            self.refuse(408, "the request took too long", ())
         return 0
 
     cdef bint idle(self) noexcept:
@@ -224,9 +237,28 @@ cdef class Http1Channel(Sink):
             raise ParseError(501, "CONNECT is not implemented")
         if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
             raise ParseError(503, "the server is at its limit of concurrent requests")
+        if parser.has_upgrade and parser.head.minor >= 1 and shared.websockets:
+            headers = parser.header_list()
+            if wants_websocket(headers):
+                return self.begin_websocket()
         self.scope = self.template.http(
             method, None if parser.head.minor else "1.0", raw_path,
             parser.target.path_escaped, parser.query_string(), parser.header_list())
+        return 0
+
+    cdef int begin_websocket(self) except -1:
+        """An opening handshake, RFC 6455 section 4.2.1. Its exchange is answered by a guest."""
+        cdef RequestParser parser = self.parser
+        cdef list headers = parser.header_list()
+        cdef Handshake handshake
+        # What follows the head may be frames of a client that was too eager: if there will
+        # be no WebSocket, they must not be read as requests.
+        self.closing = True
+        handshake = read_handshake(self.exchange.method, headers, True)
+        offer_websocket(self.shared, self.outlet, self.exchange, handshake)
+        self.scope = self.template.websocket(
+            "1.1", parser.raw_path(), parser.target.path_escaped, parser.query_string(), headers,
+            handshake.subprotocols)
         return 0
 
     cdef int take_body(self) except -1:
@@ -254,20 +286,20 @@ cdef class Http1Channel(Sink):
 
     cdef int start_application(self) except -1:
         """Run the application up to its first wait; afterwards anything may have happened."""
-        cdef Exchange exchange = self.exchange
+        cdef Call call = self.exchange.call()
         cdef object scope = self.scope
         cdef Shared shared = self.shared
         self.scope = None
-        shared.starting = exchange
+        shared.starting = call
         try:
-            exchange.run(shared.app, scope, PyContext_Copy(shared.context))
+            call.run(shared.app, scope, PyContext_Copy(shared.context))
         finally:
             shared.starting = None
-        if not exchange.ended:
-            shared.running.add(exchange)
+        if not call.ended:
+            shared.running.add(call)
         return 0
 
-    cdef int refuse(self, int status, str reason) except -1:
+    cdef int refuse(self, int status, str reason, object headers) except -1:
         """Answer what cannot be served, and close. Nothing after it is read."""
         cdef Exchange exchange = self.exchange
         self.closed = True
@@ -276,20 +308,21 @@ cdef class Http1Channel(Sink):
         self.shared.logger.debug("refused a request from %s with %d: %s",
                                  self.outlet.client_text().decode(), status, reason)
         if exchange is None:
-            self.shared.write_answer(self.outlet.buffer(), status, reason, False)
+            self.shared.write_answer(self.outlet.buffer(), status, reason, False, headers)
             self.shared.row.responded(status)
             if self.shared.access is not None:
                 self.shared.access.add(self.outlet.client_text(), "-", b"-", 1, status, 0, 0)
         elif exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
             self.drop_held()
-            self.shared.write_answer(self.outlet.buffer(), status, reason, exchange.head_request)
+            self.shared.write_answer(self.outlet.buffer(), status, reason, exchange.head_request,
+                                     headers)
             self.log(exchange, status)
         else:
             self.log(exchange, exchange.status)
             self.outlet.cut(not self.chunked and exchange.content_length < 0)
         if exchange is not None:
             exchange.disconnect(True)
-            if exchange.task is None and not exchange.ended:
+            if exchange.call().task is None and not exchange.call().ended:
                 self.shared.exchange_ends()
         if self.outlet is not None:
             self.outlet.close(True)
@@ -297,7 +330,10 @@ cdef class Http1Channel(Sink):
 
     cdef int set_wait(self) except -1:
         """Choose the deadline that fits the state."""
-        if self.exchange is not None:
+        if self.exchange is not None and self.exchange.guest is not None:
+            self.outlet.wait_for(WAIT_OPEN if self.exchange.state == RESPONSE_NONE
+                                 else WAIT_NOTHING)
+        elif self.exchange is not None:
             self.outlet.wait_for(WAIT_BODY if self.in_message and not self.peer_done
                                  and self.exchange.starving() else WAIT_NOTHING)
         elif self.in_message:
@@ -514,7 +550,7 @@ cdef class Http1Channel(Sink):
     cdef int application_ended(self, Exchange exchange, bint failed) except -1:
         cdef str text
         cdef int status
-        self.shared.running.discard(exchange)
+        self.shared.running.discard(exchange.call())
         self.shared.exchange_ends()
         if exchange is not self.exchange or not failed:
             return 0
@@ -538,6 +574,39 @@ cdef class Http1Channel(Sink):
             # bytes than announced. Where only the end of the connection ends the body, a reset.
             self.log(exchange, LEFT if exchange.gone else exchange.status)
             self.outlet.cut(not self.chunked and exchange.content_length < 0)
+        return 0
+
+    cdef int switch_protocol(self, Exchange exchange, object headers,
+                             Channel successor) except -1:
+        """101, RFC 9110 section 15.2.2; the exchange is over without a response."""
+        cdef Outlet outlet = self.outlet
+        cdef WriteBuffer out = outlet.buffer()
+        cdef Py_ssize_t before = out.used
+        cdef bytes line = status_line(101)
+        cdef bytes rest
+        try:
+            out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+            out.write(b"upgrade: websocket\r\nconnection: Upgrade\r\n", 41)
+            write_pairs(out, headers)
+            self.shared.write_default_fields(out, True, True)
+        except BaseException:
+            out.used = before
+            raise
+        out.write(b"\r\n", 2)
+        self.shared.row.responded(101)
+        self.exchange = None
+        self.closed = True
+        exchange.state = RESPONSE_COMPLETE
+        exchange.sink = None
+        exchange.guest = None
+        rest = self.parser.take_rest()
+        outlet.wait_for(WAIT_NOTHING)
+        outlet.succeed(successor)
+        if rest:
+            successor.data_received(rest)
+        outlet.resume_reading()
+        outlet.settle()
+        self.outlet = None
         return 0
 
     cdef int log(self, Exchange exchange, int status) except -1:

@@ -49,6 +49,7 @@ cdef class RequestParser:
     cdef bint close_asked           # Connection: close
     cdef bint keep_alive_asked      # Connection: keep-alive
     cdef bint upgrade_asked         # Connection: upgrade
+    cdef bint has_upgrade           # an Upgrade field, whatever it names
     cdef bint expect_continue
     cdef bint accepts_trailers      # TE: trailers
     cdef bint chunked
@@ -67,6 +68,7 @@ cdef class RequestParser:
     cdef Event next(self) except? EVENT_MORE
     cdef int stash(self) except -1
     cdef bint waiting(self) noexcept
+    cdef bytes take_rest(self)
     cdef int take_length(self, Py_ssize_t n) except -1
     cdef bint keep_alive(self) noexcept
     cdef object body_bytes(self)

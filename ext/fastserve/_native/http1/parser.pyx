@@ -19,7 +19,7 @@ from libc.string cimport memcmp, memset
 
 from ..buffer cimport ReadBuffer
 from ..headers cimport (NAME_CONNECTION, NAME_CONTENT_LENGTH, NAME_EXPECT, NAME_HOST, NAME_OTHER,
-                        NAME_TE, NAME_TRANSFER_ENCODING, HeaderBlock)
+                        NAME_TE, NAME_TRANSFER_ENCODING, NAME_UPGRADE, HeaderBlock)
 from ..leaves cimport *
 
 from urllib.parse import unquote_to_bytes
@@ -128,6 +128,13 @@ cdef class RequestParser:
     cdef bint waiting(self) noexcept:
         """Whether there are bytes that no event has used yet."""
         return self.pos < self.n
+
+    cdef bytes take_rest(self):
+        """What no event has used yet, for whoever reads on in another protocol."""
+        cdef bytes rest = PyBytes_FromStringAndSize(<const char *>self.p + self.pos,
+                                                    self.n - self.pos)
+        self.pos = self.n
+        return rest
 
     cdef int take_length(self, Py_ssize_t n) except -1:
         """Count n bytes of body, at most `left`, that somebody else has read (STATE_LENGTH)."""
@@ -285,7 +292,7 @@ cdef class RequestParser:
         cdef int length_at = -1, coding_at = -1
         cdef uint8_t kind
         self.close_asked = self.keep_alive_asked = self.upgrade_asked = False
-        self.expect_continue = self.accepts_trailers = False
+        self.expect_continue = self.accepts_trailers = self.has_upgrade = False
         self.host_index = -1
         for i in range(block.count):
             kind = block.ids[i]
@@ -316,6 +323,8 @@ cdef class RequestParser:
                         self.keep_alive_asked = True
                     elif token == b"upgrade":
                         self.upgrade_asked = True
+            elif kind == NAME_UPGRADE:
+                self.has_upgrade = True
             elif kind == NAME_EXPECT:
                 # RFC 9110 10.1.1: the one expectation there is; others may get 417.
                 if value.lower() != b"100-continue":

@@ -6,12 +6,14 @@ from typing import Any, TextIO, final
 
 from typing_extensions import disjoint_base
 
+from fastserve._native.asgi.signal import Resumable
+
 @disjoint_base
 class TaskOwner: ...
 
 # The interface of asyncio.Task, whose documentation says what each method does.
 @final
-class RequestTask:
+class RequestTask(Resumable):
     def __init__(
         self,
         coro: Coroutine[Any, Any, Any],

@@ -1,0 +1,15 @@
+from collections.abc import Awaitable, MutableMapping
+from typing import Any, final
+
+from typing_extensions import disjoint_base
+
+from fastserve._native.asgi.call import Call
+from fastserve._native.channel import Channel
+
+@disjoint_base
+class MessageSink(Channel): ...
+
+@final
+class WebSocket(Call):
+    def receive(self) -> Awaitable[dict[str, Any]]: ...
+    def send(self, message: MutableMapping[str, Any]) -> Awaitable[None]: ...

@@ -1,0 +1,36 @@
+from typing import final
+
+from typing_extensions import Buffer
+
+@final
+class DeflatePolicy:
+    @property
+    def window(self) -> int: ...
+    @property
+    def keep_context(self) -> bool: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def memory_level(self) -> int: ...
+    @property
+    def threshold(self) -> int: ...
+    def __init__(
+        self,
+        *,
+        window: int = 12,
+        keep_context: bool = True,
+        level: int = 1,
+        memory_level: int = 0,
+        threshold: int = 128,
+    ) -> None: ...
+
+@final
+class Deflate:
+    @property
+    def answer(self) -> bytes: ...
+    @property
+    def threshold(self) -> int: ...
+    def inflate(self, data: Buffer, last: bool, most: int) -> bytes: ...
+    def deflate(self, data: Buffer) -> bytes: ...
+
+def negotiate(policy: DeflatePolicy | None, offers: list[bytes]) -> Deflate | None: ...
