@@ -70,8 +70,10 @@ class Output:
         return matches[count - 1]
 
     def close(self) -> None:
+        """Close the stream, unless somebody still holds its other end: that would wait for him."""
         self._thread.join(PATIENCE)
-        self._stream.close()
+        if not self._thread.is_alive():
+            self._stream.close()
 
 
 class Command:

@@ -6,11 +6,12 @@ the process. It waits for files that a test makes, so that no test depends on ti
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,13 @@ class Service:
         assert status == 0, f"status {status}:\n{self.log}"
         self.assert_left_nothing(lost=lost)
 
+    def kill(self) -> None:
+        """End what a failed test has left; a worker in native code would never end by itself."""
+        self.command.process.kill()
+        for pid in filter(running, self.events("imported")):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def assert_left_nothing(self, *, lost: Collection[int] = ()) -> None:
         """Each process has ended, and its lifespan's shutdown ran unless it is one of `lost`."""
         assert not [pid for pid in self.events("imported") if running(pid)]
@@ -228,5 +236,9 @@ def serve(
     environment = {"PYTHONDONTWRITEBYTECODE": "1"} | others.pop("env", {})
     with started(arguments, directory, env=environment, **others) as command:
         service = Service(command, directory, source)
-        assert service.url
-        yield service
+        try:
+            assert service.url
+            yield service
+        except BaseException:
+            service.kill()
+            raise
