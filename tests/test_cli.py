@@ -18,6 +18,7 @@ from support.process import clean_environment, finished, started
 import fastserve
 from fastserve.cli import command, main
 from fastserve.config import OPTIONS, Config
+from fastserve.options import Option
 
 HELLO = """
 async def app(scope, receive, send):
@@ -34,6 +35,8 @@ UVICORN = (
     "--no-access-log --log-level --log-config --use-colors --no-use-colors --factory --app-dir",
     "--env-file --backlog --limit-concurrency --limit-max-requests --limit-max-requests-jitter",
     "--timeout-keep-alive --timeout-graceful-shutdown --h11-max-incomplete-event-size --version",
+    "--ws --ws-max-size --ws-max-queue --ws-ping-interval --ws-ping-timeout",
+    "--ws-per-message-deflate",
 )
 
 
@@ -58,8 +61,8 @@ def test_the_help_is_in_sections_by_subject(capsys: pytest.CaptureFixture[str]) 
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
     assert re.findall(r"^(\w+):$", told, re.M) == [
-        "Application", "Bind", "Process", "HTTP", "Limits", "Timeouts", "Logging", "Admin",
-        "Reload", "Other",
+        "Application", "Bind", "Process", "HTTP", "WebSocket", "Limits", "Timeouts", "Logging",
+        "Admin", "Reload", "Other",
     ]  # fmt: skip
     assert re.search(r"^Admin:\n  --admin-bind ADDRESS ", told, re.M)
     assert re.search(r"^Reload:\n  --reload  ", told, re.M)
@@ -159,6 +162,79 @@ def test_the_source_that_wins_gives_all_the_values(
     assert several(gathered[0])["bind"] == ("127.0.0.1:3",)
 
 
+# -- flags of yes or no ----------------------------------------------------------------
+
+DEFLATE = "--ws-per-message-deflate"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ([], True),
+        ([DEFLATE], True),
+        (["--no-ws-per-message-deflate"], False),
+        ([DEFLATE, "false"], False),
+        ([DEFLATE, "False"], False),
+        ([DEFLATE, "0"], False),
+        ([DEFLATE, "true"], True),
+        ([f"{DEFLATE}=false"], False),
+        ([f"{DEFLATE}=no"], False),
+        ([f"{DEFLATE}=True"], True),
+        ([DEFLATE, DEFLATE, "false"], False),
+        ([f"{DEFLATE}=false", DEFLATE], True),
+    ],
+)
+def test_a_flag_may_be_given_a_value_as_to_uvicorn(
+    gathered: list[Config], arguments: list[str], value: bool
+) -> None:
+    for line in (["main:app", *arguments], [*arguments, "main:app"], [*arguments, "--", "on"]):
+        assert main(line) == 0
+        config = gathered.pop()
+        assert config.app == ("on" if "--" in line else "main:app")
+        assert config.websocket.per_message_deflate is value
+        assert config.origin("ws_per_message_deflate") == (DEFLATE if arguments else "default")
+
+
+@pytest.mark.parametrize(
+    "option", [each for each in OPTIONS.values() if each.is_pair], ids=lambda each: each.name
+)
+def test_so_may_every_flag_that_can_be_denied(gathered: list[Config], option: Option) -> None:
+    for flag in option.flags:
+        assert main(["main:app", flag, "off"]) == main(["main:app", f"{flag}=off"]) == 0
+    assert [config.get(option.name) for config in gathered] == [False] * len(gathered)
+
+
+def test_what_looks_like_a_flag_may_be_a_value(gathered: list[Config]) -> None:
+    assert main(["--app-dir", "--date-header", "false:app"]) == 0
+    assert main(["main:app", "--app-dir", "--date-header", "--date-header", "no"]) == 0
+    assert [config.app for config in gathered] == ["false:app", "main:app"]
+    assert [config.application.app_dir for config in gathered] == ["--date-header"] * 2
+    assert [config.http.date_header for config in gathered] == [True, False]
+
+
+def test_the_options_of_websockets_have_the_names_of_all_options(
+    gathered: list[Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "ws": "none", "ws_max_size": "1m", "ws_max_queue": "4", "ws_ping_interval": "0",
+        "ws_ping_timeout": "2.5", "ws_per_message_deflate": "false",
+        "ws_deflate_threshold": "1k", "ws_deflate_level": "9", "ws_deflate_window": "15",
+        "ws_deflate_context": "false", "ws_handshake_timeout": "5", "ws_close_timeout": "3",
+    }  # fmt: skip
+    assert set(given) == {name for name in OPTIONS if name.split("_")[0] == "ws"}
+    wanted = ["none", 2**20, 4, 0.0, 2.5, False, 1024, 9, 15, False, 5.0, 3.0]
+    keys = {name.replace("_", "-"): value for name, value in given.items()}
+    assert main(["main:app", *(f"--{key}={value}" for key, value in keys.items())]) == 0
+    lines = [f"{key} = '{value}'" for key, value in keys.items()]
+    (tmp_path / "pyproject.toml").write_text("\n".join(["[tool.fastserve]", *lines]))
+    assert main(["main:app"]) == 0
+    (tmp_path / "pyproject.toml").unlink()
+    for name, value in given.items():
+        monkeypatch.setitem(os.environ, f"FASTSERVE_{name.upper()}", value)
+    assert main(["main:app"]) == 0
+    assert [[config.get(name) for name in given] for config in gathered] == [wanted] * 3
+
+
 # -- check -----------------------------------------------------------------------------
 
 
@@ -222,6 +298,8 @@ FAILING = HELLO.replace(
         ("main --port 70000", HELLO, 2, ["--port: 70000 is not between 0 and 65535"]),
         ("main --port x", HELLO, 2, ["--port: 'x' is not a whole number"]),
         ("main --loop trio", HELLO, 2, ["--loop: 'trio' is not one of auto, uvloop, asyncio"]),
+        ("main --ws wsproto", HELLO, 2, ["--ws: 'wsproto' is not one of auto, none: fastserve .*"]),
+        ("main --ws-deflate-context=x", HELLO, 2, ["--ws-deflate-context: 'x' is neither true .*"]),
         ("main --prt 1", HELLO, 2, [r"No such option.*--prt.*--port.*", "fastserve --help .*"]),
         ("check main --prt 1", HELLO, 2, [r"No such option.*--prt.*", "fastserve check --help .*"]),
         ("check main --port x", HELLO, 2, ["--port: 'x' is not a whole number"]),

@@ -23,6 +23,15 @@ def test_defaults_are_those_of_the_design() -> None:
     assert config.limits.request_body == 0
 
 
+def test_defaults_of_websockets_are_uvicorns_where_it_has_the_option() -> None:
+    config = Config("main:app")
+    assert config.http.ws == "auto"
+    websocket = config.websocket
+    assert (websocket.max_size, websocket.max_queue) == (16777216, 32)
+    assert (websocket.ping_interval, websocket.ping_timeout) == (20.0, 20.0)
+    assert websocket.per_message_deflate is True
+
+
 def test_options_are_given_flat_by_name_and_converted() -> None:
     config = Config("main:app", port="9000", limit_request_body="10m", headers=["x-a: 1"])
     assert config.bind.port == 9000
@@ -76,6 +85,12 @@ def test_an_alias_is_the_same_option() -> None:
         ({"bind": ["a"]}, "bind: 'a' is not an address"),
         ({"uds_mode": "rw"}, "uds_mode: 'rw' is no file mode"),
         ({"loop": "trio"}, "loop: 'trio' is not one of auto, uvloop, asyncio"),
+        ({"ws": "wsproto"}, "ws: 'wsproto' is not one of auto, none: fastserve has a WebSocket"),
+        ({"ws_max_size": 0}, "ws_max_size: 0 is less than 1"),
+        ({"ws_max_queue": 0}, "ws_max_queue: 0 is not between 1 and"),
+        ({"ws_deflate_window": 8}, "ws_deflate_window: 8 is not between 9 and 15"),
+        ({"ws_deflate_level": 10}, "ws_deflate_level: 10 is not between 1 and 9"),
+        ({"ws_ping": 1}, "there is no option 'ws_ping'; did you mean 'ws_ping_"),
     ],
 )
 def test_errors_name_the_option(options: dict[str, object], message: str) -> None:
@@ -159,3 +174,8 @@ def test_config_is_data_and_imports_neither_the_loop_nor_the_command_line() -> N
         "sys.exit(bool({'asyncio', 'click', 'fastserve.server'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_server_of_metrics_and_health_speaks_no_websocket() -> None:
+    admin = Config("main:app", admin_bind="127.0.0.1:9000").for_admin()
+    assert (admin.http.ws, str(admin.bind.places[0])) == ("none", "127.0.0.1:9000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pytest
@@ -22,6 +23,8 @@ from fastserve.options import (
     Several,
     Size,
     Text,
+    option,
+    options_of,
 )
 
 
@@ -108,6 +111,7 @@ def test_a_kind_converts(kind: Kind, value: object, expected: object) -> None:
         (Seconds(), True, "not a number of seconds"),
         (Choice(("auto", "off")), "on", "not one of auto, off"),
         (Choice(("auto",)), 3, "not one of"),
+        (Choice(("auto", "no"), note="there is one"), "x", "not one of auto, no: there is one$"),
         (Headers(), ["no colon"], "form 'name: value'"),
         (Headers(), [("a", "b", "c")], "form 'name: value'"),
         (Headers(), ["bad name: x"], "no valid header name"),
@@ -146,3 +150,17 @@ def test_a_kind_refuses_with_the_reason(kind: Kind, value: object, reason: str) 
 )
 def test_a_place_is_told_as_it_is_written(address: str) -> None:
     assert str(Address()(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("default", "told"),
+    [(0, "0"), (128, "128"), (1000, "1000"), (8192, "8k"), (1536 * 1024, "1536k"), (2**24, "16m")],
+)
+def test_a_size_is_told_as_it_is_written(default: int, told: str) -> None:
+    @dataclass
+    class Sizes:
+        most: int = option(default, Size(), "")
+
+    (found,) = options_of("sizes", Sizes, "")
+    assert found.told_default == told
+    assert found.kind(told) == default

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fastserve.config import OPTIONS, SUBJECTS
+from fastserve.config import OPTIONS, SUBJECTS, title
 from fastserve.options import Option
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -49,8 +49,7 @@ def page() -> str:
     parts = [HEAD]
     for subject, (cls, _) in SUBJECTS.items():
         rows = [row(each) for each in OPTIONS.values() if each.subject == subject]
-        title = "HTTP" if subject == "http" else subject.capitalize()
-        parts.append(f"\n## {title}\n\n{cls.__doc__}\n\n{TABLE}" + "".join(rows))
+        parts.append(f"\n## {title(subject)}\n\n{cls.__doc__}\n\n{TABLE}" + "".join(rows))
     extra = [
         f"`{variable}` means `{each.environment[0]}` where that is not set.\n"
         for each in OPTIONS.values()

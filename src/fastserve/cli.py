@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from fastserve.config import OPTIONS, SUBJECTS, Config
-from fastserve.errors import FastserveError
+from fastserve.config import OPTIONS, SUBJECTS, Config, title
+from fastserve.errors import ConfigError, FastserveError
 from fastserve.launch import launch
 from fastserve.options import Flag, Option
 from fastserve.sources import Found, gather
@@ -42,7 +43,10 @@ defaults and what may not be what was meant. The exit status is 0 if the server 
 
 
 class _Command(click.Command):
-    """A command whose help lists options by subject."""
+    """A command whose help lists options by subject, and whose flags may be given a value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(_plain_flags(args)))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {subject: [] for subject in SUBJECTS}
@@ -53,7 +57,7 @@ class _Command(click.Command):
                 each = OPTIONS.get(param.name or "")
                 (sections[each.subject] if each else others).append(record)
         for subject, records in sections.items():
-            with formatter.section("HTTP" if subject == "http" else subject.capitalize()):
+            with formatter.section(title(subject)):
                 formatter.write_dl(records)
         with formatter.section("Other"):
             formatter.write_dl(others)
@@ -137,6 +141,36 @@ def _parameters() -> list[click.Parameter]:
         click.Argument(["app"], required=False, metavar="APP"),
         *(_parameter(each) for each in OPTIONS.values()),
     ]
+
+
+def _plain_flags(args: Sequence[str]) -> Iterator[str]:
+    """The arguments with `--flag false` and `--flag=false` as `--no-flag`; true likewise.
+
+    Uvicorn has flags of that kind. It is so for all that have a `--no-` form.
+    """
+    pairs = {flag for each in OPTIONS.values() if each.is_pair for flag in each.flags}
+    valued = {
+        flag for each in OPTIONS.values() if not isinstance(each.kind, Flag) for flag in each.flags
+    }
+    words = deque(args)
+    while words:
+        word = words.popleft()
+        if word == "--":
+            yield word
+            yield from words
+            return
+        flag, equals, value = word.partition("=")
+        if flag in pairs:
+            if not equals and words and words[0].lower() in Flag.TRUE + Flag.FALSE:
+                value = words.popleft()
+            try:
+                yield flag if Flag()(value or not equals) else f"--no-{flag.removeprefix('--')}"
+            except ValueError as error:
+                raise ConfigError(f"{flag}: {error}") from None
+            continue
+        yield word
+        if word in valued and words:  # its value is nobody's flag
+            yield words.popleft()
 
 
 def _parameter(each: Option) -> click.Option:

@@ -48,7 +48,9 @@ __all__ = [
     "Process",
     "Reload",
     "Timeouts",
+    "WebSocket",
     "find_option",
+    "title",
 ]
 
 
@@ -174,6 +176,55 @@ class Http:
     )
     server_header: bool = option(True, Flag(), "Send the server header.")
     date_header: bool = option(True, Flag(), "Send the date header.")
+    ws: str = option(
+        "auto",
+        Choice(("auto", "none"), note="fastserve has a WebSocket protocol of its own"),
+        "WebSocket: auto speaks it with clients that ask for it, none answers them as if they "
+        "had not asked.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSocket:
+    """Messages, compression and times of WebSockets. Of the times, 0 switches each off."""
+
+    max_size: int = option(
+        16 * 1024**2,
+        Size(1),
+        "Largest message from a client, decompressed (close code 1009).",
+    )
+    max_queue: int = option(
+        32,
+        Integer(1),
+        "Messages the application has not received yet, above which no more are read.",
+    )
+    ping_interval: float = option(20.0, Seconds(), "Between pings to a client.")
+    ping_timeout: float = option(
+        20.0, Seconds(), "For anything from a client that was sent a ping."
+    )
+    per_message_deflate: bool = option(
+        True, Flag(), "Compress messages with clients that offer permessage-deflate."
+    )
+    deflate_threshold: int = option(128, Size(), "Smallest message that is sent compressed.")
+    deflate_level: int = option(
+        1, Integer(1, 9), "Effort of compression: 1 is the fastest, 9 the smallest."
+    )
+    deflate_window: int = option(
+        12,
+        Integer(9, 15, "BITS"),
+        "Bits of the compression window; each more doubles a connection's memory for it.",
+    )
+    deflate_context: bool = option(
+        True,
+        Flag(),
+        "Keep the compression window between messages: smaller messages, more memory.",
+    )
+    handshake_timeout: float = option(
+        30.0, Seconds(), "For the application to accept or close a WebSocket asked for."
+    )
+    close_timeout: float = option(
+        10.0, Seconds(), "For the client's close frame, before the connection is closed without."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,6 +356,7 @@ SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
         "bind": (Bind, ""),
         "process": (Process, ""),
         "http": (Http, ""),
+        "websocket": (WebSocket, "ws_"),
         "limits": (Limits, "limit_"),
         "timeouts": (Timeouts, "timeout_"),
         "logging": (Logging, ""),
@@ -322,6 +374,11 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
 ALIASES: Mapping[str, str] = MappingProxyType(
     {alias: each.name for each in OPTIONS.values() for alias in each.aliases}
 )
+
+
+def title(subject: str) -> str:
+    """The heading of a subject's options."""
+    return {"http": "HTTP", "websocket": "WebSocket"}.get(subject, subject.capitalize())
 
 
 def find_option(name: str) -> Option:
@@ -352,6 +409,7 @@ class Config:
     bind: Bind
     process: Process
     http: Http
+    websocket: WebSocket
     limits: Limits
     timeouts: Timeouts
     logging: Logging
@@ -451,6 +509,7 @@ class Config:
             bind=(place,) if place is not None else None,
             uds_mode=self.bind.uds_mode,
             loop=self.process.loop,
+            ws="none",
             warn_blocked_loop=self.process.warn_blocked_loop,
             timeout_graceful_shutdown=1.0,
             access_log=False,

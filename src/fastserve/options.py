@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 __all__ = [
     "Address",
@@ -84,13 +84,16 @@ class Flag:
 
     metavar: str = ""
 
+    TRUE: ClassVar = ("true", "yes", "on", "1")
+    FALSE: ClassVar = ("false", "no", "off", "0")
+
     def __call__(self, value: object) -> bool:
         if isinstance(value, bool):
             return value
         word = str(value).strip().lower() if isinstance(value, (str, int)) else None
-        if word in ("1", "true", "yes", "on"):
+        if word in self.TRUE:
             return True
-        if word in ("0", "false", "no", "off", ""):
+        if word in self.FALSE or word == "":
             return False
         raise ValueError(f"{value!r} is neither true nor false")
 
@@ -150,9 +153,10 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words."""
+    """One of a few words; `note` ends the message about any other."""
 
     words: tuple[str, ...]
+    note: str = ""
 
     @property
     def metavar(self) -> str:
@@ -161,7 +165,8 @@ class Choice:
     def __call__(self, value: object) -> str:
         word = value.strip().lower() if isinstance(value, str) else None
         if word not in self.words:
-            raise ValueError(f"{value!r} is not one of {', '.join(self.words)}")
+            note = f": {self.note}" if self.note else ""
+            raise ValueError(f"{value!r} is not one of {', '.join(self.words)}{note}")
         return word
 
 
@@ -340,7 +345,9 @@ class Option:
         if self.default is True:
             return "on"
         if isinstance(self.kind, Size) and isinstance(self.default, int) and self.default:
-            return f"{self.default // 1024}k" if self.default % 1024 == 0 else str(self.default)
+            for unit, size in (("m", 1024**2), ("k", 1024)):
+                if self.default % size == 0:
+                    return f"{self.default // size}{unit}"
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 

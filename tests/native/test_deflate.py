@@ -11,6 +11,7 @@ import pytest
 
 from fastserve._native.errors import ParseError, WebSocketError
 from fastserve._native.websocket.deflate import Deflate, DeflatePolicy, negotiate
+from fastserve.config import WebSocket
 
 OFFER = b"permessage-deflate"
 MOST = 1 << 24
@@ -126,6 +127,16 @@ def test_without_a_policy_nothing_is_agreed() -> None:
 def test_a_malformed_list_is_an_error() -> None:
     with pytest.raises(ParseError):
         answer(b"permessage-deflate; =")
+
+
+def test_the_defaults_are_those_of_the_options() -> None:
+    policy, options = DeflatePolicy(), WebSocket()
+    assert (policy.window, policy.keep_context, policy.level, policy.threshold) == (
+        options.deflate_window,
+        options.deflate_context,
+        options.deflate_level,
+        options.deflate_threshold,
+    )
 
 
 def test_the_policy_is_checked() -> None:
