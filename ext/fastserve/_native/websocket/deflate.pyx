@@ -191,7 +191,7 @@ cdef Deflate agree(DeflatePolicy policy, list parameters):
     found.we_forget = not policy.keep_context or b"server_no_context_takeover" in offer
     found.they_forget = not policy.keep_context or b"client_no_context_takeover" in offer
     found.level = policy.level
-    # zlib's own pair is 8 for 15; below 4 it is twice as slow and saves little.
+    # zlib's own pair is 8 for 15; below 4 it is much slower and saves little.
     found.memory_level = policy.memory_level or max(found.our_window - 7, 4)
     found.threshold = policy.threshold
     found.answer = answer_to(offer, found)
