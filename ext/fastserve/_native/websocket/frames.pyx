@@ -18,7 +18,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from ..buffer cimport ReadBuffer
 from ..leaves cimport *
@@ -49,7 +49,7 @@ cdef dict _ERRORS = {
     FS_WS_LONG_CONTROL: (1002, "control frame too long"),
     FS_WS_LONG_LENGTH: (1002, "length not in its shortest form"),
     FS_WS_HUGE_LENGTH: (1002, "length above 63 bits"),
-    FS_WS_OVER_LIMIT: (1009, "message too big"),
+    FS_WS_OVER_LIMIT: (1009, "message too large"),
 }
 
 
