@@ -19,12 +19,11 @@ import sys
 from pathlib import Path
 
 from bench import load, machine, measure, plot, process, report, websocket
-from bench.arguments import names
+from bench.arguments import about_websocket, names
 from bench.awake import awake
 from bench.servers import BY_NAME as SERVERS
 from bench.servers import ROOT, Unavailable
 from bench.workloads import BY_NAME as WORKLOADS
-from bench.workloads import Workload
 
 TOOLS = {"wrk": ["wrk", "-v"], "h2load": ["h2load", "--version"], "gcc": ["gcc", "--version"]}
 
@@ -47,8 +46,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.workloads is None:
         options.workloads = usual(options.websocket)
-    if len({WORKLOADS[name].websocket for name in options.workloads}) > 1:
-        parser.error("HTTP and WebSocket workloads are measured and reported apart")
+    options.websocket = about_websocket(parser, options.workloads)
     return options
 
 
@@ -75,21 +73,18 @@ def plan_of(options: argparse.Namespace) -> measure.Plan:
             server.command("plain", 0, "app")
         except Unavailable as reason:
             print(f"{server.label}: missing, {reason}")
-    workloads = [WORKLOADS[name] for name in options.workloads]
     return measure.Plan(
         servers=servers,
-        workloads=workloads,
+        workloads=[WORKLOADS[name] for name in options.workloads],
         rounds=options.rounds,
         seconds=options.duration,
-        generator=generator_for(workloads, options.generator),
+        generator=wsload() if options.websocket else load.find_generator(options.generator),
         say=lambda line: print(line, flush=True),
     )
 
 
-def generator_for(workloads: list[Workload], wanted: str | None) -> str:
-    """What makes the load. Raises SystemExit that says how to get it."""
-    if not any(workload.websocket for workload in workloads):
-        return load.find_generator(wanted)
+def wsload() -> str:
+    """The name of the WebSocket client. Raises SystemExit that says why it cannot be had."""
     try:
         websocket.client()
     except Unavailable as reason:

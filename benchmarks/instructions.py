@@ -2,8 +2,10 @@
 
     python benchmarks/instructions.py
     python benchmarks/instructions.py --servers fastserve --repeat 3
+    python benchmarks/instructions.py --websocket
 
-Writes instructions.json and instructions.md. See benchmarks/README.md for the method.
+Writes instructions.json and instructions.md, or both as websocket-instructions.
+See benchmarks/README.md for the method.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import sys
 from pathlib import Path
 
 from bench import counting, machine, process, report
-from bench.arguments import names
+from bench.arguments import about_websocket, names
+from bench.measure import applies
 from bench.process import Failed
 from bench.servers import BY_NAME as SERVERS
 from bench.servers import ROOT, Unavailable
 from bench.workloads import BY_NAME as WORKLOADS
 
-USUAL_SERVERS = "uvloop_constant,fastserve,uvicorn,fastpysgi"
-USUAL_WORKLOADS = "hello,browser,defaults"
+USUAL_SERVERS = ("uvloop_constant", "uvloop_ws_echo", "fastserve", "uvicorn", "fastpysgi")
+USUAL_WORKLOADS = ("hello", "browser", "defaults")
+USUAL_MESSAGES = ("ws-echo-64", "ws-echo-16k")
 TOOLS = {"valgrind": ["valgrind", "--version"]}
 
 
@@ -33,7 +37,8 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--servers", type=names(SERVERS), default=USUAL_SERVERS)
-    parser.add_argument("--workloads", type=names(WORKLOADS), default=USUAL_WORKLOADS)
+    parser.add_argument("--workloads", type=names(WORKLOADS))
+    parser.add_argument("--websocket", action="store_true", help="of a WebSocket echo")
     parser.add_argument("--short", type=int, default=200, help="requests of the short run")
     parser.add_argument("--long", type=int, default=1200, help="requests of the long run")
     parser.add_argument("--repeat", type=int, default=1, help="measurements of each figure")
@@ -41,6 +46,9 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if not 0 < options.short < options.long:
         parser.error("--short must be positive and less than --long")
+    if options.workloads is None:
+        options.workloads = USUAL_MESSAGES if options.websocket else USUAL_WORKLOADS
+    options.websocket = about_websocket(parser, options.workloads)
     return options
 
 
@@ -71,15 +79,16 @@ def markdown(cells: list[dict[str, object]], described: dict[str, object]) -> st
     servers = list(dict.fromkeys(cell["server"] for cell in cells))
     workloads = list(dict.fromkeys(cell["workload"] for cell in cells))
     at = {(cell["server"], cell["workload"]): cell for cell in cells}
+    unit = WORKLOADS[workloads[0]]
     body = []
     for server in servers:
         found = [at.get((server, workload), {}) for workload in workloads]
         shown = [report.number(cell.get("instructions")) for cell in found]
         body.append([SERVERS[server].label, *shown])
     parts = [
-        "# User-space instructions per request",
+        f"# User-space instructions per {unit.unit}",
         "Counted by callgrind as the difference of two runs, "
-        f"{described['short']:,} and {described['long']:,} requests over one connection.",
+        f"{described['short']:,} and {described['long']:,} {unit.units} over one connection.",
         report.table(["server", *(WORKLOADS[name].title for name in workloads)], body),
     ]
     spreads = [cell["spread"] for cell in cells if "spread" in cell]
@@ -114,17 +123,17 @@ def main() -> None:
     try:
         for workload in options.workloads:
             for server in options.servers:
-                if SERVERS[server].limit and WORKLOADS[workload].limit_body is None:
-                    continue
-                cells.append(measure(server, workload, options))
+                if applies(SERVERS[server], WORKLOADS[workload]):
+                    cells.append(measure(server, workload, options))
     except KeyboardInterrupt:
         sys.exit("interrupted; every server was ended, nothing was written")
     options.output.mkdir(parents=True, exist_ok=True)
     result = {"machine": described, "cells": cells}
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    (options.output / "instructions.json").write_text(text)
+    stem = "websocket-instructions" if options.websocket else "instructions"
+    (options.output / f"{stem}.json").write_text(text)
     shown = markdown(cells, described)
-    (options.output / "instructions.md").write_text(shown)
+    (options.output / f"{stem}.md").write_text(shown)
     print("\n" + shown)
 
 

@@ -24,6 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from . import websocket
 from .load import Client, release, verify
 from .process import Failed, Running, free_port
 from .servers import APPS, HOST, Server
@@ -93,7 +94,13 @@ def count(
 
 
 def series(workload: Workload, port: int, answer: bytes, requests: int, lanes: int) -> None:
-    """`requests` requests over `lanes` connections, on each the next when one is answered."""
+    """`requests` requests over `lanes` connections, on each the next when one is answered.
+
+    WebSocket messages go over one connection, whose opening is in every run and cancels.
+    """
+    if workload.websocket:
+        websocket.verify(workload, port, max(os.sched_getaffinity(0)), requests)
+        return
     verify(workload, port, answer, 1)
     request = workload.request(f"{HOST}:8000")
     clients = [Client(port, timeout=60.0) for _ in range(lanes)]

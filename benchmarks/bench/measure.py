@@ -33,8 +33,9 @@ class Plan:
 
 def applies(server: Server, workload: Workload) -> bool:
     """Limits have no settings and run no application, so some workloads say nothing of them."""
-    suits = server.websockets == workload.websocket and workload.limit_body is not None
-    return suits or not server.limit
+    if server.limit:
+        return server.websockets == workload.websocket and workload.limit_body is not None
+    return server.websockets or not workload.websocket
 
 
 def shown(command: list[str]) -> list[str]:
@@ -83,8 +84,6 @@ def one_cell(server: Server, workload: Workload, plan: Plan) -> dict[str, object
     os.close(handle)
     log = Path(name)
     try:
-        if workload.websocket and not server.websockets:
-            raise Unavailable("has no WebSocket")
         command = server.command(workload.profile, port, app)
         cell["command"] = shown(command)
         with Running(command, port, SERVER_CORE, log, APPS) as running:

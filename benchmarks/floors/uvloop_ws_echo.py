@@ -52,7 +52,7 @@ class Echo(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.write = transport.write
-        self.open = False
+        self.open = self.closing = False
         self.between = False  # the next byte begins a frame
         self.rest = b""
         self.parts: list[bytes] = []  # of a frame that is larger than one read
@@ -84,8 +84,9 @@ class Echo(asyncio.Protocol):
         self.frames(data[end + 4 :])
 
     def frames(self, data: bytes) -> None:
-        """Echo each whole frame of `data` and keep the rest."""
+        """Echo all whole frames of `data` in one write and keep the rest."""
         at = 0
+        out: list[bytes] = []
         while len(data) - at >= 14 or (len(data) - at >= 6 and data[at + 1] & 127 < 126):
             size = data[at + 1] & 127
             start = at + 6
@@ -95,13 +96,16 @@ class Echo(asyncio.Protocol):
             if len(data) - start < size:
                 self.parts = [data[at:]]
                 self.missing = start + size - len(data)
-                self.between = False
-                self.rest = b""
-                return
-            self.echo(data[at], data[start - 4 : start], data[start : start + size])
+                at = len(data)
+                break
+            self.echo(data[at], data[start - 4 : start], data[start : start + size], out)
             at = start + size
         self.rest = data[at:]
-        self.between = not self.rest
+        self.between = not self.rest and not self.missing
+        if out:
+            self.write(out[0] if len(out) == 1 else b"".join(out))
+        if self.closing:
+            self.transport.close()
 
     def go_on(self, data: bytes) -> None:
         """More of a large frame; joined once, when all of it is there."""
@@ -111,17 +115,16 @@ class Echo(asyncio.Protocol):
             self.missing = 0
             self.frames(b"".join(self.parts))
 
-    def echo(self, first: int, mask: bytes, payload: bytes) -> None:
+    def echo(self, first: int, mask: bytes, payload: bytes, out: list[bytes]) -> None:
         opcode = first & 15
+        self.closing |= opcode == CLOSE
         if opcode == PONG:
             return
         head = self.head(first + 1 if opcode == PING else first, len(payload))
         if len(payload) < LARGE:
-            self.write(head + self.unmask(mask, payload))
+            out.append(head + self.unmask(mask, payload))
         else:
-            self.write(unmask_large(head, mask, payload))
-        if opcode == CLOSE:
-            self.transport.close()
+            out.append(unmask_large(head, mask, payload))
 
     def head(self, first: int, size: int) -> bytes:
         if size < 126:
