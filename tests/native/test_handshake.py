@@ -110,7 +110,9 @@ def test_only_version_13_is_spoken(version: bytes | None) -> None:
     error = refused(fields(sec_websocket_version=version))
     assert error.status == 426
     assert error.headers == [
-        (b"sec-websocket-version", b"13"), (b"upgrade", b"websocket"), (b"connection", b"upgrade"),
+        (b"sec-websocket-version", b"13"),
+        (b"upgrade", b"websocket"),
+        (b"connection", b"upgrade, close"),
     ]  # fmt: skip
 
 

@@ -20,7 +20,8 @@ from fastserve._native.errors import ParseError
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = (b"sec-websocket-version", b"13")
 # RFC 9110 section 15.5.22: a 426 says what to upgrade to; 7.8: and Connection names Upgrade.
-_UPGRADE = [_VERSION, (b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+# RFC 9112 section 9.6: close, too, as this connection ends.
+_UPGRADE = [_VERSION, (b"upgrade", b"websocket"), (b"connection", b"upgrade, close")]
 
 # 16 bytes in base64, RFC 4648 section 4; the last digit's unused bits may be anything.
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
