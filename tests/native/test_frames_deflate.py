@@ -132,6 +132,11 @@ def test_the_limit_holds_after_inflating() -> None:
     assert feed([bomb], 100_000, agreed) == [("error", 1009, "message too large")]
 
 
+def test_no_limit() -> None:
+    stream = frame(BINARY, compressed(bytes(2_000_000)), rsv=4)
+    assert feed([stream], 0, agreed) == [("binary", bytes(2_000_000))]
+
+
 def test_the_limit_holds_before_inflating() -> None:
     stream = frame(BINARY, bytes(130), rsv=4)
     assert events_of(stream, 129, agreed) == [("error", 1009, "message too large")]

@@ -191,6 +191,12 @@ DIFFERENCES = [
         and facts.before_ours == facts.their_events,
     ),
     Difference(
+        "1014 is a code like others", ("wsproto",), close(1014),
+        "the registry of RFC 6455 11.7 has it: Bad Gateway",
+        lambda facts: facts.ours[-1:] != [] and facts.ours[-1][:2] == ("close", 1014)
+        and facts.their_error == 1002 and facts.ours[:-1] == facts.their_events,
+    ),
+    Difference(
         "a close frame may come inside a fragmented message", ("websockets",),
         frame(TEXT, b"a", fin=False) + close(1000),
         "RFC 6455 5.4: control frames MAY be injected in the middle of a fragmented message",
