@@ -241,7 +241,7 @@ class Server:
 
     def _make_service(self, app: ASGIApp, access: _Access) -> Service:
         config = self.config
-        limits, timeouts = config.limits, config.timeouts
+        limits, timeouts, websocket = config.limits, config.timeouts, config.websocket
         names = {name for name, _ in config.http.headers}
         most = limits.max_requests
         if most:
@@ -273,6 +273,18 @@ class Server:
             timeout_request_head=timeouts.request_head,
             timeout_request_body=timeouts.request_body,
             timeout_write=timeouts.write,
+            websockets=config.http.ws != "none",
+            ws_max_size=websocket.max_size,
+            ws_max_queue=websocket.max_queue,
+            ws_ping_interval=websocket.ping_interval,
+            ws_ping_timeout=websocket.ping_timeout,
+            ws_per_message_deflate=websocket.per_message_deflate,
+            ws_deflate_threshold=websocket.deflate_threshold,
+            ws_deflate_level=websocket.deflate_level,
+            ws_deflate_window=websocket.deflate_window,
+            ws_deflate_context=websocket.deflate_context,
+            ws_handshake_timeout=websocket.handshake_timeout,
+            ws_close_timeout=websocket.close_timeout,
         )
 
     async def _listen(self, service: Service, listener: socket.socket) -> asyncio.AbstractServer:

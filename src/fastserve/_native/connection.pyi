@@ -1,6 +1,7 @@
 import asyncio
 from typing import final
 
+from fastserve._native.lease import Lease
 from fastserve._native.outlet import Outlet
 from fastserve._native.shared import Shared
 
