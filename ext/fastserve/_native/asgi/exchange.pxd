@@ -35,8 +35,8 @@ cdef class Sink(Channel):
     # 500 if no head is out and cuts the connection or stream otherwise.
     cdef int application_ended(self, Exchange exchange, bint failed) except -1
     # Answer the exchange's wish for another protocol (101, or what means it) with `headers`;
-    # what comes from here on is for `successor`.
-    cdef int switch_protocol(self, Exchange exchange, object headers, Channel successor) except -1
+    # what comes from here on is for `successor`. Returns what came too early, which is too.
+    cdef bytes switch_protocol(self, Exchange exchange, object headers, Channel successor)
 
 
 cdef int live_exchanges

@@ -60,8 +60,7 @@ cdef class Sink(Channel):
     cdef int application_ended(self, Exchange exchange, bint failed) except -1:
         raise NotImplementedError
 
-    cdef int switch_protocol(self, Exchange exchange, object headers,
-                             Channel successor) except -1:
+    cdef bytes switch_protocol(self, Exchange exchange, object headers, Channel successor):
         raise NotImplementedError
 
 

@@ -45,7 +45,7 @@ cdef class WebSocket(Call):
 
     cdef int feed(self, object message) except -1
     cdef int arrived(self, bint direct) except -1
-    cdef int end(self, int code, str reason, bint lost) except -1
+    cdef int end(self, int code, str reason, bint unwanted) except -1
     cdef object respond(self, object message)
     cdef int accept(self, object message) except -1
     cdef int send_message(self, object message) except -1

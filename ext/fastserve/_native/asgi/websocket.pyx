@@ -112,15 +112,18 @@ cdef class WebSocket(Call):
             wake_all(self.receivers, direct and not task_running(self.loop))
         return 0
 
-    cdef int end(self, int code, str reason, bint lost) except -1:
-        """The session is over. `lost`: nobody reads what is sent, nor do messages matter."""
+    cdef int end(self, int code, str reason, bint unwanted) except -1:
+        """The session is over: nothing is sent any more.
+
+        What has come is still received, unless it is `unwanted` by the application.
+        """
         if not self.gone:
             self.gone = True
             self.code = code
             self.reason = reason
         self.lost = True
         self.state = SESSION_OVER
-        if lost:
+        if unwanted:
             self.messages = None
             self.queued = 0
         wake_all(self.senders, False)
@@ -266,6 +269,7 @@ cdef class WebSocket(Call):
         """A denial response is the opening exchange's own response."""
         cdef dict translated = dict(message)
         translated["type"] = kind
+        translated.pop("trailers", None)
         if self.lost:
             raise gone()
         awaitable = self.opening.respond(translated)

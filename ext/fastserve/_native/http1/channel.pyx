@@ -576,8 +576,7 @@ cdef class Http1Channel(Sink):
             self.outlet.cut(not self.chunked and exchange.content_length < 0)
         return 0
 
-    cdef int switch_protocol(self, Exchange exchange, object headers,
-                             Channel successor) except -1:
+    cdef bytes switch_protocol(self, Exchange exchange, object headers, Channel successor):
         """101, RFC 9110 section 15.2.2; the exchange is over without a response."""
         cdef Outlet outlet = self.outlet
         cdef WriteBuffer out = outlet.buffer()
@@ -602,12 +601,10 @@ cdef class Http1Channel(Sink):
         rest = self.parser.take_rest()
         outlet.wait_for(WAIT_NOTHING)
         outlet.succeed(successor)
-        if rest:
-            successor.data_received(rest)
         outlet.resume_reading()
         outlet.settle()
         self.outlet = None
-        return 0
+        return rest
 
     cdef int log(self, Exchange exchange, int status) except -1:
         """Count the end of an exchange, and note it in the access log."""

@@ -55,6 +55,7 @@ cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
     session.target = exchange.target
     session.minor = exchange.minor
     session.started_us = exchange.started_us
+    session.restarting = shared.restarting
     exchange.guest = session
     return session
 
@@ -67,7 +68,10 @@ cdef class WebSocketChannel(MessageSink):
     cdef int data_received(self, bytes data) except -1:
         if self.closed:
             return 0
-        self.heard = True
+        if not self.heard:
+            self.heard = True
+            if not self.close_sent:
+                self.outlet.wait_for(WAIT_PING)
         self.parser.give(data)
         self.pump()
         self.hold_reading()
@@ -81,7 +85,7 @@ cdef class WebSocketChannel(MessageSink):
     cdef int eof_received(self) except -1:
         """RFC 6455 section 7.1.5: an end without a close frame is no clean one."""
         if not self.closed:
-            self.session.end(ABNORMAL, "", True)
+            self.session.end(ABNORMAL, "", False)
             self.finish(ABNORMAL)
             self.outlet.close(False)
             self.session.arrived(True)
@@ -90,7 +94,7 @@ cdef class WebSocketChannel(MessageSink):
     cdef int connection_lost(self) except -1:
         cdef WebSocket session
         self.finish(ABNORMAL)
-        self.session.end(ABNORMAL, "", True)
+        self.session.end(ABNORMAL, "", False)
         self.outlet = None
         session = self.session
         self.session = None
@@ -109,11 +113,12 @@ cdef class WebSocketChannel(MessageSink):
         if kind == WAIT_PING:
             self.ping()
         elif kind == WAIT_PONG:
-            # While we do not read, a pong may wait where we cannot see it.
-            if self.heard or self.held:
+            # While we do not read, a pong may wait where we cannot see it; and where the peer
+            # is slow to read, our ping may, behind what is to be written.
+            if self.held or self.outlet.writing_paused:
                 self.outlet.wait_for(WAIT_PING)
             else:
-                self.session.end(INTERNAL_ERROR, "keepalive ping timeout", True)
+                self.session.end(INTERNAL_ERROR, "keepalive ping timeout", False)
                 self.close_session(INTERNAL_ERROR, "keepalive ping timeout")
                 self.finish(INTERNAL_ERROR)
                 self.outlet.flush()
@@ -205,12 +210,13 @@ cdef class WebSocketChannel(MessageSink):
         return 0
 
     cdef int ping(self) except -1:
+        if self.outlet.writing_paused:
+            # It would come behind what the peer does not read: the write timeout's affair.
+            return self.outlet.wait_for(WAIT_PING)
         self.heard = False
-        if not self.close_sent and not self.outlet.writing_paused:
-            self.sent += write_frame(self.outlet.buffer(), OP_PING, b"", 0)
-            self.outlet.settle()
-        self.outlet.wait_for(WAIT_PONG if self.shared.pong_queue.span else WAIT_PING)
-        return 0
+        self.sent += write_frame(self.outlet.buffer(), OP_PING, b"", 0)
+        self.outlet.settle()
+        return self.outlet.wait_for(WAIT_PONG if self.shared.pong_queue.span else WAIT_PING)
 
     cdef int peer_closed(self, int code, str reason) except -1:
         """The peer's close frame: the first of the two, or the answer to ours."""
@@ -270,11 +276,17 @@ cdef class WebSocketChannel(MessageSink):
             if self.deflate is not None:
                 fields.append((b"sec-websocket-extensions", self.deflate.answer))
         self.parser = FrameParser(shared.ws_max_size, self.deflate)
-        sink.switch_protocol(session.opening, fields + headers, self)
+        rest = sink.switch_protocol(session.opening, fields + headers, self)
         self.handshake = None
+        self.heard = True
         shared.row.websocket_opened()
-        if shared.ping_queue.span:
-            self.outlet.wait_for(WAIT_PING)
+        self.outlet.wait_for(WAIT_PING)
+        if rest:
+            # What the client sent too early. It is read once the application has heard of
+            # its accept, for the session might be over behind it.
+            self.parser.give(rest)
+            self.parser.stash()
+            self.outlet.process_soon()
         return 0
 
     cdef bint blocked(self) noexcept:
