@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from native.stand import LOOPS, Stand, play, request, serving, turn
+from native.stand import LOOPS, Client, Stand, play, request, serving, turn
 from support.apps import answer, body, read_body, start
 
-from fastserve.board import RowState
+from fastserve.board import RowState, WebSocketTotals
 
 pytestmark = pytest.mark.parametrize("loop", LOOPS)
 
@@ -266,5 +268,139 @@ def test_the_next_process_of_a_row_begins_at_zero_and_totals_go_on(loop: str) ->
             assert board.take(slot=2) == index
             assert (state(stand).requests, state(stand).last_request) == (0, "")
             assert (board.totals().requests, board.totals().connections) == (1, 1)
+
+    play(loop, scene)
+
+
+# -- WebSockets ------------------------------------------------------------------------
+
+UPGRADE = (
+    "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)  # fmt: skip
+TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
+
+
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    """A short frame of a client, under a mask that changes nothing."""
+    return bytes((kind, 0x80 | len(payload))) + bytes(4) + payload
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Sends back what comes; the text "close" is answered with 4000, "fail" is an error."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") == "close":
+            await send({"type": "websocket.close", "code": 4000})
+        elif message.get("text") == "fail":
+            raise RuntimeError("on purpose")
+        else:
+            await send({**message, "type": "websocket.send"})
+
+
+@contextlib.asynccontextmanager
+async def opened(**options: Any) -> AsyncIterator[tuple[Stand, Client]]:
+    """A service that echoes, and a client with an open WebSocket."""
+    async with serving(echo, **options) as stand:
+        client = await stand.connect()
+        await client.send(request("/chat", *UPGRADE))
+        assert b" 101 " in await client.until(b"\r\n\r\n")
+        yield stand, client
+
+
+def websockets(stand: Stand) -> WebSocketTotals:
+    return stand.board.totals().websockets
+
+
+def closes(stand: Stand) -> dict[str, int]:
+    """Those counted at all."""
+    return {code: n for code, n in websockets(stand).closes.items() if n}
+
+
+def test_messages_are_counted_as_the_application_sees_them(loop: str) -> None:
+    async def scene() -> None:
+        async with opened() as (stand, client):
+            assert (state(stand).websockets, websockets(stand).opened) == (1, 1)
+            for kind, payload in ((TEXT, "h\xe9".encode()), (BINARY, bytes(100)), (TEXT, b"")):
+                await client.send(frame(kind, payload))
+                await client.until(bytes((kind, len(payload))) + payload)
+            await client.send(frame(0x01, b"in ") + frame(0x89, b"ping") + frame(0x80, b"two"))
+            await client.until(b"in two")
+            await client.send(frame(CLOSE, b"\x03\xe8"))
+            await client.until(b"\x88\x02\x03\xe8")
+            await stand.service.wait_idle()
+            totals = websockets(stand)
+            assert (totals.messages_in, totals.bytes_in) == (4, 3 + 100 + 6)
+            assert (totals.messages_out, totals.bytes_out) == (4, 3 + 100 + 6)
+            assert (state(stand).websockets, totals.opened, closes(stand)) == (0, 1, {"1000": 1})
+            assert responses(stand) == {"1xx": 1}
+
+    play(loop, scene)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (frame(CLOSE, b"\x03\xe9bye"), "1001"),
+        (frame(CLOSE), "1005"),
+        (b"", "1006"),
+        (frame(0x83), "1002"),
+        (frame(TEXT, b"\xff"), "1007"),
+        (frame(TEXT, b"x" * 101), "1009"),
+        (frame(TEXT, b"fail"), "1011"),
+        (frame(TEXT, b"close") + frame(CLOSE, b"\x0f\xa0"), "other"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_websocket_is_counted_out_once_with_its_close_code(
+    loop: str, sent: bytes, code: str
+) -> None:
+    async def scene() -> None:
+        async with opened(ws_max_size=100) as (stand, client):
+            await client.send(sent)
+            if code == "1011":
+                await client.until(b"\x03\xf3")
+                await client.send(frame(CLOSE, b"\x03\xf3"))
+            client.sock.close()
+            await stand.service.wait_idle()
+            assert (closes(stand), websockets(stand).opened) == ({code: 1}, 1)
+            assert state(stand).websockets == 0
+
+    play(loop, scene)
+
+
+def test_a_websocket_that_is_denied_is_a_response_and_no_websocket(loop: str) -> None:
+    async def denies(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.close"})
+
+    async def scene() -> None:
+        async with serving(denies) as stand:
+            client = await stand.connect()
+            await client.send(request("/chat", *UPGRADE))
+            await client.until(b"\r\n\r\n")
+            assert responses(stand) == {"4xx": 1}
+            assert (state(stand).websockets, websockets(stand).opened) == (0, 0)
+
+    play(loop, scene)
+
+
+def test_the_line_of_a_websocket_is_written_when_it_has_closed(loop: str) -> None:
+    async def scene() -> None:
+        lines: list[bytes] = []
+        async with opened(access_write=lines.append) as (stand, client):
+            for _ in range(3):
+                await client.send(frame(TEXT, b"hello"))
+                await client.until(b"hello")
+            assert lines == []
+            await client.send(frame(CLOSE, b"\x03\xe8"))
+            await client.until(b"\x88\x02\x03\xe8")
+            client.sock.close()
+            await stand.service.wait_idle()
+        (line,) = b"".join(lines).decode().splitlines()
+        assert re.fullmatch(
+            r'\S+ \S+ \S+ "GET /chat HTTP/1\.1" 101 \d+ \d+\.\d{3}ms ws 1000 in 3/15 out 3/15', line
+        ), line
 
     play(loop, scene)
