@@ -339,8 +339,18 @@ cdef class Connection(Outlet):
         return 0
 
     cdef int write_object(self, object data) except -1:
-        self.flush()
-        self.hand_over(data)
+        cdef WriteBuffer out = self.out
+        cdef bytes before
+        if out is None or out.used == 0 or self.held >= 0:
+            self.flush()
+            return self.hand_over(data)
+        # Both in one system call, where the transport can.
+        self.out = None
+        before = PyBytes_FromStringAndSize(out.data, out.used)
+        give_back(out)
+        if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
+            self.service.row.sent(PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data))
+            self.transport.writelines((before, data))
         return 0
 
     cdef int pause_reading(self) except -1:
