@@ -296,6 +296,8 @@ cdef class WebSocket(Call):
     cdef int task_ended(self, object error) except -1:
         """The application is over. Whatever it left undone is dealt with here."""
         cdef Exchange opening = self.opening
+        # Held here: nothing else may hold it, once the connection is lost.
+        cdef MessageSink sink = self.sink
         cdef bint was_open = self.state == SESSION_OPEN
         self.task = None
         if opening is not None:
@@ -319,7 +321,8 @@ cdef class WebSocket(Call):
                 self.sink.close_session(INTERNAL_ERROR, "")
             self.end(INTERNAL_ERROR if error is not None else NORMAL, "", True)
             wake_all(self.receivers, False)
-        return self.sink.application_ended(self)
+        self.sink = None
+        return sink.application_ended(self)
 
 
 cdef object unexpected(message, SessionState state):

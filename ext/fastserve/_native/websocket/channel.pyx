@@ -350,6 +350,5 @@ cdef class WebSocketChannel(MessageSink):
         return 0
 
     cdef int application_ended(self, WebSocket session) except -1:
-        session.sink = None
         self.shared.running.discard(session)
         return self.shared.exchange_ends()
