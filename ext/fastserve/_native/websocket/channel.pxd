@@ -40,6 +40,7 @@ cdef class WebSocketChannel(MessageSink):
     cdef int ping(self) except -1
     cdef int peer_closed(self, int code, str reason) except -1
     cdef int fail(self, int code, str reason) except -1
+    cdef int let_answer(self) except -1
     cdef int finish(self, int code) except -1
 
 

@@ -220,6 +220,7 @@ cdef class WebSocketChannel(MessageSink):
 
     cdef int peer_closed(self, int code, str reason) except -1:
         """The peer's close frame: the first of the two, or the answer to ours."""
+        self.let_answer()
         if not self.close_sent:
             self.session.end(code, reason, False)
             # RFC 6455 section 5.5.1: the answer has the same code.
@@ -234,11 +235,18 @@ cdef class WebSocketChannel(MessageSink):
         """RFC 6455 section 7.1.7: say what is wrong, and close; the peer may still be sending."""
         self.shared.logger.debug("failed a WebSocket of %s with %d: %s",
                                  self.outlet.client_text().decode(), code, reason)
+        self.let_answer()
         self.session.end(code, reason, False)
         if not self.close_sent:
             self.close_session(code, reason)
         self.finish(self.code)
         return self.outlet.close(True)
+
+    cdef int let_answer(self) except -1:
+        """Messages before the end, of the same read, may still be answered (RFC 6455 section 5.5.1)."""
+        if not self.close_sent and self.session.messages:
+            self.session.arrived(True)
+        return 0
 
     cdef int finish(self, int code) except -1:
         """The WebSocket is over: count it, and note it in the access log. Once."""
