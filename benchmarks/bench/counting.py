@@ -70,10 +70,7 @@ def count(
     Unavailable.
     """
     port = free_port()
-    app, answer = workload.app, workload.answer
-    if server.limit and workload.limit_body is not None:
-        app, answer = workload.limit_body.decode(), workload.limit_body
-    command = server.command(workload.profile, port, app)
+    command, answer = started(server, workload, port)
     with tempfile.TemporaryDirectory(prefix="fastserve-count-") as name:
         folder = Path(name)
         log = folder / "log"
@@ -91,6 +88,26 @@ def count(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.process.wait(STOP_TIMEOUT)
         return total(folder), took
+
+
+def started(server: Server, workload: Workload, port: int) -> tuple[list[str], bytes]:
+    """The command line and the right answer. Raises Unavailable."""
+    app, answer = workload.app, workload.answer
+    if server.limit and workload.limit_body is not None:
+        app, answer = workload.limit_body.decode(), workload.limit_body
+    return server.command(workload.profile, port, app), answer
+
+
+def compile_modules(server: Server, workload: Workload) -> None:
+    """One start outside callgrind: the first after a change compiles Python modules."""
+    port = free_port()
+    command, answer = started(server, workload, port)
+    with (
+        tempfile.NamedTemporaryFile(prefix="fastserve-count-") as log,
+        Running(command, port, SERVER_CORE, Path(log.name), APPS, ENVIRONMENT) as running,
+    ):
+        running.wait_ready()
+        series(workload, port, answer, 1, 1)
 
 
 def series(workload: Workload, port: int, answer: bytes, requests: int, lanes: int) -> None:
@@ -130,6 +147,7 @@ def total(folder: Path) -> int:
 
 def per_request(server: Server, workload: Workload, short: int, long: int) -> float:
     """Instructions of one request, from two runs of `short` and `long` requests."""
+    compile_modules(server, workload)
     whole, took = count(server, workload, long)
     part, _ = count(server, workload, short, 0.0 if server.polls else took + 0.2)
     return (whole - part) / (long - short)
