@@ -86,14 +86,15 @@ cdef class WebSocketChannel(MessageSink):
         """RFC 6455 section 7.1.5: an end without a close frame is no clean one."""
         if not self.closed:
             self.session.end(ABNORMAL, "", False)
-            self.finish(ABNORMAL)
+            self.finish(self.code if self.close_sent else ABNORMAL)
             self.outlet.close(False)
             self.session.arrived(True)
         return 0
 
     cdef int connection_lost(self) except -1:
         cdef WebSocket session
-        self.finish(ABNORMAL)
+        # A close frame of ours stays what ended it, though the peer has not answered.
+        self.finish(self.code if self.close_sent else ABNORMAL)
         self.session.end(ABNORMAL, "", False)
         self.outlet = None
         session = self.session
@@ -204,8 +205,9 @@ cdef class WebSocketChannel(MessageSink):
             self.owed_pong = payload
             return 0
         out = self.outlet.buffer()
-        self.sent += write_frame(out, OP_PONG, PyBytes_AS_STRING(payload),
-                                 PyBytes_GET_SIZE(payload))
+        self.sent -= out.used
+        write_frame(out, OP_PONG, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        self.sent += out.used
         self.outlet.settle()
         return 0
 
@@ -334,7 +336,9 @@ cdef class WebSocketChannel(MessageSink):
             n = PyBytes_GET_SIZE(whole)
             compressed = True
         out = outlet.buffer()
-        self.sent += write_frame_head(out, opcode, compressed, n) + n
+        self.sent -= out.used
+        write_frame_head(out, opcode, compressed, n)
+        self.sent += out.used + n
         if n <= COPY_MOST:
             out.write(p, n)
         else:
@@ -343,9 +347,13 @@ cdef class WebSocketChannel(MessageSink):
         return size
 
     cdef int close_session(self, int code, str reason) except -1:
+        cdef WriteBuffer out
         if self.closed or self.close_sent or self.outlet is None:
             return 0
-        self.sent += write_close(self.outlet.buffer(), code, reason)
+        out = self.outlet.buffer()
+        self.sent -= out.used
+        write_close(out, code, reason)
+        self.sent += out.used
         self.close_sent = True
         self.code = code
         # Once it has come, the peer's close frame is behind what is not wanted any more.
