@@ -37,7 +37,9 @@ wheels:
 bench:
 	$(BIN)/python -m pip install --quiet -e '.[bench]' h11
 	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/compare.py --websocket
 	$(BIN)/python benchmarks/instructions.py
+	$(BIN)/python benchmarks/instructions.py --websocket
 	$(BIN)/python benchmarks/operations.py
 	$(BIN)/python tools/readme_tables.py
 

@@ -6,7 +6,7 @@ Local time of the exchange's end, client, request line, status, body bytes sent,
 from the end of the head to the end of the response. That of a WebSocket is written when it
 has closed, and goes on with the close code, messages and bytes received and those sent:
 
-    ... "GET /chat HTTP/1.1" 101 5120 93211.004ms ws 1000 in 12/640 out 80/5120
+    ... "GET /chat HTTP/1.1" 101 5284 93211.004ms ws 1000 in 12/640 out 80/5120
 
 A line cannot be forged: the parser takes no control bytes, and a quote or backslash in a
 target is written percent-encoded.
