@@ -12,6 +12,7 @@ from .shared cimport Shared
 cdef class Service(Shared):
     cdef set open                   # every Connection between connection_made and connection_lost
     cdef list idle_waiters          # futures of wait_idle()
+    cdef object server              # the last connection's own side, as in its scopes
 
 
 cdef class Connection(Outlet):

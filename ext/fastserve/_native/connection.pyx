@@ -214,6 +214,9 @@ cdef class Connection(Outlet):
         server = address(here)
         if server is None and isinstance(here, (str, bytes)) and here:
             server = (here if isinstance(here, str) else here.decode("utf-8", "replace"), None)
+        if server == service.server:
+            server = service.server  # one object for all
+        service.server = server
         self.channel = Http1Channel(service, self, ScopeTemplate(
             self.scheme, self.client, server, service.root_path, service.state))
         service.open.add(self)
