@@ -380,3 +380,32 @@ def test_an_application_that_reads_its_body_is_told_too(loop: str) -> None:
             assert (await client.answer())[1] == b"ok"
 
     play(loop, scene)
+
+
+@pytest.mark.parametrize("way", ["returns", "is cancelled"])
+def test_a_request_that_the_stop_ends_before_its_answer_is_answered_503(
+    loop: str, way: str
+) -> None:
+    async def scene() -> None:
+        entered = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            entered.set()
+            await read_body(receive)
+            if way == "returns":
+                assert (await receive())["type"] == "http.disconnect"
+            else:
+                await asyncio.get_running_loop().create_future()
+
+        async with serving(app) as stand:
+            client = await stand.connect()
+            await client.send(request())
+            await entered.wait()
+            stand.service.disconnect()
+            await turn()
+            stand.service.cancel()
+            head, _ = await client.answer()
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert await client.ended()
+
+    play(loop, scene)

@@ -344,14 +344,15 @@ cdef class Connection(Outlet):
     cdef int write_object(self, object data) except -1:
         cdef WriteBuffer out = self.out
         cdef bytes before
-        if out is None or out.used == 0 or self.held >= 0:
+        if out is None or out.used == 0 or self.held >= 0 or self.write_warns:
+            # asyncio's `writelines` of Python 3.12 and 3.13 never makes its writer pause.
             self.flush()
             return self.hand_over(data)
-        # Both in one system call, where the transport can.
+        # Both in one system call.
         self.out = None
         before = PyBytes_FromStringAndSize(out.data, out.used)
         give_back(out)
-        if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
+        if self.transport is not None:
             self.service.row.sent(PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data))
             self.transport.writelines((before, data))
         return 0

@@ -558,11 +558,12 @@ cdef class Http1Channel(Sink):
         self.closed = True
         if exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
             self.drop_held()
-            if exchange.gone:
+            if self.peer_done:
                 self.log(exchange, LEFT)
                 self.outlet.abort()
                 return 0
-            if exchange.cancelled:
+            if exchange.cancelled or exchange.gone:
+                # The client is there: it is the server that told the application to end.
                 status, text = 503, "the server is shutting down"
             else:
                 status, text = 500, "Internal Server Error"

@@ -212,11 +212,15 @@ cdef class WebSocketChannel(MessageSink):
         return 0
 
     cdef int ping(self) except -1:
+        cdef WriteBuffer out
         if self.outlet.writing_paused:
             # It would come behind what the peer does not read: the write timeout's affair.
             return self.outlet.wait_for(WAIT_PING)
         self.heard = False
-        self.sent += write_frame(self.outlet.buffer(), OP_PING, b"", 0)
+        out = self.outlet.buffer()
+        self.sent -= out.used
+        write_frame(out, OP_PING, b"", 0)
+        self.sent += out.used
         self.outlet.settle()
         return self.outlet.wait_for(WAIT_PONG if self.shared.pong_queue.span else WAIT_PING)
 
