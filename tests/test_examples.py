@@ -7,6 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 from support.process import started
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -35,3 +37,24 @@ def test_events_stream_until_the_server_stops() -> None:
         assert command.exit() == 0
         assert "Traceback" not in command.err.text
         assert list(lines)
+
+
+def test_in_a_chat_all_hear_what_one_says() -> None:
+    with started(["chat.py", "--port", "0"], EXAMPLES) as command:
+        assert "new WebSocket" in httpx.get(command.url).text
+        address = command.url.replace("http", "ws")
+        with connect(address, proxy=None) as first:
+            assert first.recv() == "1 here"
+            with connect(address, proxy=None) as second:
+                assert first.recv() == second.recv() == "2 here"
+                for one in (first, second):
+                    one.send("Grüße")
+                    assert first.recv() == second.recv() == "Grüße"
+            assert first.recv() == "1 here"
+            command.process.terminate()
+            with pytest.raises(ConnectionClosed) as caught:
+                first.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1012
+        assert command.exit() == 0
+        assert "Traceback" not in command.err.text

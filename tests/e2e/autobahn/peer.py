@@ -95,12 +95,6 @@ class Peer(Client):
 
     # frames of the server
 
-    def closing(self) -> bool:
-        """Whether the server's next frame is a close frame; it stays unread."""
-        first = self.take(1, "a frame")
-        self.buffer = first + self.buffer
-        return first[0] & 15 == CLOSE
-
     def frame(self) -> Frame:
         first, second = self.take(2, "a frame")
         assert second < 0x80, "a server masks nothing"
