@@ -1,21 +1,15 @@
-"""A client that says any bytes at all, and reads the server's frames strictly.
-
-It shares no code with the server. `Peer.fail` and `Peer.finish` are the two ways a case ends.
-"""
+"""A client of the cases: frames with any bits and cuts, and the two ways a case ends."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from support.client import Client, request
-
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+from support.client import Client
+from support.websocket import ACCEPT, BINARY, CLOSE, CONTINUATION, TEXT, handshake
+from support.websocket import frame as plain_frame
 
 
 class Frame(NamedTuple):
@@ -27,22 +21,8 @@ class Frame(NamedTuple):
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
     """A masked frame. `rsv` is the three reserved bits as a number; 4 is RSV1."""
-    n = len(payload)
-    head = bytes([fin << 7 | rsv << 4 | opcode])
-    if n < 126:
-        head += bytes([0x80 | n])
-    elif n < 1 << 16:
-        head += b"\xfe" + n.to_bytes(2, "big")
-    else:
-        head += b"\xff" + n.to_bytes(8, "big")
-    mask = os.urandom(4)
-    return head + mask + masked(payload, mask)
-
-
-def masked(payload: bytes, mask: bytes) -> bytes:
-    n = len(payload)
-    key = int.from_bytes((mask * (n // 4 + 1))[:n], "big")
-    return (int.from_bytes(payload, "big") ^ key).to_bytes(n, "big")
+    plain = plain_frame(opcode, payload, fin=fin, mask=os.urandom(4))
+    return bytes([plain[0] | rsv << 4]) + plain[1:]
 
 
 def pieces(data: bytes, size: int) -> list[bytes]:
@@ -67,22 +47,12 @@ def close_frame(code: int | None = 1000, reason: bytes = b"") -> bytes:
 class Peer(Client):
     """A connection whose opening handshake is over."""
 
-    def __init__(self, address: tuple[str, int], offer: str = "", target: str = "/") -> None:
+    def __init__(self, address: tuple[str, int], offer: str = "") -> None:
         super().__init__(address)
-        key = base64.b64encode(os.urandom(16))
-        lines = [
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Version: 13",
-            f"Sec-WebSocket-Key: {key.decode()}",
-        ]
-        if offer:
-            lines.append(f"Sec-WebSocket-Extensions: {offer}")
-        self.send(request("GET", target, *lines))
+        lines = [f"Sec-WebSocket-Extensions: {offer}"] if offer else []
+        self.send(handshake("/", *lines))
         head = self.head()
-        assert head.status == 101, head
-        accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
-        assert head.header("sec-websocket-accept") == accept.decode()
+        assert (head.status, head.header("sec-websocket-accept")) == (101, ACCEPT), head
         self.extensions = head.header("sec-websocket-extensions")
 
     def say(self, data: bytes) -> bool:

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from e2e.autobahn.peer import (
-    CLOSE,
-    PING,
-    TEXT,
-    Frame,
-    Peer,
-    close_frame,
-    fragments,
-    frame,
-)
+from e2e.autobahn.peer import Frame, Peer, close_frame, fragments, frame
+from support.websocket import CLOSE, PING, TEXT
 
 HELLO = frame(TEXT, b"Hello, world!")
 PROTOCOL, INVALID_PAYLOAD, NO_CODE = 1002, 1007, 1005

@@ -10,15 +10,8 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from e2e.autobahn.peer import (
-    BINARY,
-    TEXT,
-    Deflater,
-    Peer,
-    fragments,
-    frame,
-    pieces,
-)
+from e2e.autobahn.peer import Deflater, Peer, fragments, frame, pieces
+from support.websocket import BINARY, TEXT
 
 RANDOM = random.Random(12)
 MOST = 1 << 17

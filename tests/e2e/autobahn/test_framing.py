@@ -6,19 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from e2e.autobahn.peer import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    Frame,
-    Peer,
-    fragments,
-    frame,
-    pieces,
-)
+from e2e.autobahn.peer import Frame, Peer, fragments, frame, pieces
+from support.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 SIZES = (0, 125, 126, 127, 128, 65535, 65536, 65536)
 NORMAL, PROTOCOL = 1000, 1002

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from e2e.autobahn.peer import BINARY, TEXT, Peer, fragments, frame, pieces
+from e2e.autobahn.peer import Peer, fragments, frame, pieces
+from support.websocket import BINARY, TEXT
 
 KIB, MIB = 1 << 10, 1 << 20
 KINDS = {TEXT: b"BAsd7&jh23", BINARY: b"\x00\xfe\xff\x80\x0a\x81\xc0\xee\x01\x7f"}
@@ -11,8 +12,7 @@ SIZES = (64 * KIB, 256 * KIB, MIB, 4 * MIB, 8 * MIB, 16 * MIB)
 FRAGMENTS = (64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB)
 CHOPS = (64, 128, 256, 512, KIB, 2 * KIB)
 MESSAGES = (0, 16, 64, 256, KIB, 4 * KIB)
-COUNT = 200
-"""Autobahn sends 1,000; what differs shows in fewer."""
+COUNT = 1000
 
 
 def payload(opcode: int, size: int) -> bytes:

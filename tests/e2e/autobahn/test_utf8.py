@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from e2e.autobahn.peer import PING, PONG, TEXT, Frame, Peer, fragments, frame, pieces
+from e2e.autobahn.peer import Frame, Peer, fragments, frame, pieces
+from support.websocket import PING, PONG, TEXT
 
 INVALID_PAYLOAD = 1007
 KOSME = bytes.fromhex("cebae1bdb9cf83cebcceb5")
