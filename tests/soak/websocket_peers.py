@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -144,16 +145,19 @@ def open_many(port: int, count: int, path: str = "/echo", *lines: str) -> list[P
 
 
 @contextmanager
-def bystander(port: int) -> Iterator[None]:
-    """One who talks on while the body runs, and gets every answer."""
+def bystander(port: int) -> Iterator[list[float]]:
+    """One who talks on while the body runs, and gets every answer; the seconds each took."""
     over = threading.Event()
+    waits: list[float] = []
     failures: list[BaseException] = []
 
     def talk() -> None:
         try:
             peer = Peer(port).opened()
             while not over.is_set():
+                begin = time.monotonic()
                 assert peer.ask(b"still there?") == b"still there?"
+                waits.append(time.monotonic() - begin)
             peer.leave()
         except BaseException as error:
             failures.append(error)
@@ -161,7 +165,7 @@ def bystander(port: int) -> Iterator[None]:
     thread = threading.Thread(target=talk)
     thread.start()
     try:
-        yield
+        yield waits
     finally:
         over.set()
         thread.join()
