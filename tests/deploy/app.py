@@ -14,8 +14,9 @@ _released = asyncio.Event()
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] == "http":
-        await ROUTES[scope["path"]](scope, receive, send)
+    if scope["type"] != "lifespan":
+        routes = ROUTES if scope["type"] == "http" else SOCKETS
+        await routes[scope["path"]](scope, receive, send)
         return
     await receive()
     await send({"type": "lifespan.startup.complete"})
@@ -89,6 +90,42 @@ async def wait(scope: Any, receive: Any, send: Any) -> None:
     print("gone", flush=True)
 
 
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Sends back what comes; speaks the subprotocol that the client likes least.
+
+    Says on stdout how it was closed.
+    """
+    await receive()
+    spoken = scope["subprotocols"][-1] if scope["subprotocols"] else None
+    headers = [(b"x-worker", str(os.getpid()).encode()), (b"set-cookie", b"a=1; path=/")]
+    await send({"type": "websocket.accept", "subprotocol": spoken, "headers": headers})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({**event, "type": "websocket.send"})
+    print("closed", event["code"], event["reason"], flush=True)
+
+
+async def leave(scope: Any, receive: Any, send: Any) -> None:
+    """Closes at once."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": 4001, "reason": "that was all, Größe"})
+
+
+async def deny(scope: Any, receive: Any, send: Any) -> None:
+    """A denial response in two parts."""
+    await receive()
+    kind = "websocket.http.response"
+    headers = [(b"www-authenticate", b"Bearer")]
+    await send({"type": f"{kind}.start", "status": 401, "headers": headers})
+    await send({"type": f"{kind}.body", "body": b"who are ", "more_body": True})
+    await send({"type": f"{kind}.body", "body": b"you?"})
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.close"})
+
+
 ROUTES = {
     "/": pid,
     "/fields": fields,
@@ -99,3 +136,5 @@ ROUTES = {
     "/release": release,
     "/wait": wait,
 }
+
+SOCKETS = {"/": echo, "/leave": leave, "/deny": deny, "/refuse": refuse}
