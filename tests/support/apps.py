@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from . import websocket
 from .client import PROBE
 
 Message = dict[str, Any]
@@ -221,5 +222,6 @@ NAMED: dict[str, App] = {
         ),
         "hints": hints,
         "trailers": trailers,
+        "websocket": websocket.echo,
     }.items()
 }
