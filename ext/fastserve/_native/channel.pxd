@@ -3,6 +3,7 @@
 
 cdef class Channel:
     cdef bint in_message            # a message's head was read, its end was not
+    cdef bint takes_blocks          # `block_received` is for large reads
 
     cdef int data_received(self, bytes data) except -1
     # Run from the event loop after `outlet.process_soon`, with no application on the stack.
@@ -12,6 +13,8 @@ cdef class Channel:
     cdef Py_ssize_t read_size(self, Py_ssize_t most)
     # A read of at most read_size() bytes that went past `data_received`.
     cdef int body_received(self, bytes data) except -1
+    # The first n bytes of `block` were read; they are there only until this returns.
+    cdef int block_received(self, bytes block, Py_ssize_t n) except -1
     cdef int eof_received(self) except -1
     cdef int connection_lost(self) except -1
     cdef int writable(self) except -1

@@ -22,6 +22,9 @@ cdef class Channel:
     cdef int body_received(self, bytes data) except -1:
         return self.data_received(data)
 
+    cdef int block_received(self, bytes block, Py_ssize_t n) except -1:
+        raise NotImplementedError
+
     cdef int eof_received(self) except -1:
         raise NotImplementedError
 

@@ -12,6 +12,7 @@ from .shared cimport Shared
 cdef class Service(Shared):
     cdef set open                   # every Connection between connection_made and connection_lost
     cdef list idle_waiters          # futures of wait_idle()
+    cdef Lease block                # for reads that are copied elsewhere at once; None: not yet needed
     cdef object server              # the last connection's own side, as in its scopes
 
 
@@ -29,12 +30,12 @@ cdef class Connection(Outlet):
     cdef bint closing               # close() or abort() was called
     cdef bint reading_paused
     cdef bint write_warns           # asyncio's transports log what is written to a reset connection
-    cdef object body_reader         # the transport's protocol after a large upload, or None
+    cdef object block_reader        # the transport's protocol after a large read, or None
     cdef Py_ssize_t unwritten       # the transport's backlog when write_link was queued
     cdef bint idle(self) except -1
     cdef int hand_over(self, bytes data) except -1
     cdef Lease lease(self)
-    cdef int body_received(self, bytes data) except -1
+    cdef int filled(self, Lease lease, Py_ssize_t n) except -1
     cdef int choose_reader(self) except -1
     cdef int fail(self, object error) except -1
     cdef object __weakref__

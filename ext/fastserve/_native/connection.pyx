@@ -35,6 +35,8 @@ cdef extern from "fs_memory.h":
 # Bytes of one read during an upload: larger blocks would be mapped and unmapped each time.
 cdef enum:
     READ_SIZE = 65536
+    BLOCK_SIZE = 262144             # of the block that WebSocket's large reads share
+    LARGE_READ = 8192               # with this a connection begins to read into it
 
 cdef int live_connections = 0
 
@@ -157,11 +159,11 @@ cdef class Service(Shared):
         self.flush()
 
 
-class BodyReader(asyncio.BufferedProtocol):
-    """Stands in for a `Connection` as the transport's protocol from its first large upload on.
+class BlockReader(asyncio.BufferedProtocol):
+    """Stands in for a `Connection` as the transport's protocol from its first large read on.
 
-    Reads at most what is left of the body, straight into the bytes the application
-    gets; docs/design/http1-server.md has the measurement.
+    Reads at most what is left of a body, straight into the bytes the application gets; frames,
+    which are unmasked elsewhere, into one block for all. docs/design has the measurements.
     """
 
     def __init__(self, connection):
@@ -178,7 +180,7 @@ class BodyReader(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes):
         lease = self.lease
         self.lease = None
-        (<Connection>self.connection).body_received((<Lease>lease).take(nbytes))
+        (<Connection>self.connection).filled(lease, nbytes)
 
     def connection_lost(self, error):
         connection = self.connection
@@ -237,21 +239,33 @@ cdef class Connection(Outlet):
         finally:
             self.corked = False
         self.flush()
-        if self.channel is not None and self.channel.in_message:
+        if self.channel is not None and (self.channel.in_message
+                                         or PyBytes_GET_SIZE(data) >= LARGE_READ):
             self.choose_reader()
 
     cdef Lease lease(self):
-        return Lease(READ_SIZE if self.channel is None else self.channel.read_size(READ_SIZE))
-
-    cdef int body_received(self, bytes data) except -1:
-        """From `BodyReader`."""
+        """Where the next read goes."""
         cdef Channel channel = self.channel
-        self.service.row.received(PyBytes_GET_SIZE(data))
+        if channel is None:
+            return Lease(READ_SIZE)
+        if channel.takes_blocks:
+            if self.service.block is None:
+                self.service.block = Lease(BLOCK_SIZE)
+            return self.service.block
+        return Lease(channel.read_size(READ_SIZE))
+
+    cdef int filled(self, Lease lease, Py_ssize_t n) except -1:
+        """From `BlockReader`: the first n bytes of what `lease` gave have been read."""
+        cdef Channel channel = self.channel
+        self.service.row.received(n)
         if self.closing:
             return 0
         self.corked = True
         try:
-            channel.body_received(data)
+            if lease is self.service.block:
+                channel.block_received(lease.block, n)
+            else:
+                channel.body_received(lease.take(n))
         except Exception as error:
             self.fail(error)
         finally:
@@ -259,15 +273,15 @@ cdef class Connection(Outlet):
         return self.flush()
 
     cdef int choose_reader(self) except -1:
-        """Have a large rest of a body read past the parser.
+        """Have the rest of a body read past the parser, or large messages into one block.
 
-        The reader stays afterwards: a connection that brought one large upload brings
-        more, and with it heads come in short reads that leave the body to the next one.
+        The reader stays afterwards: a connection that brought one large upload or message
+        brings more, and with it heads come in short reads that leave the body to the next one.
         """
-        if (self.body_reader is None and not self.closing
-                and self.channel.body_room() >= READ_SIZE):
-            self.body_reader = BodyReader(self)
-            self.transport.set_protocol(self.body_reader)
+        if (self.block_reader is None and not self.closing
+                and (self.channel.takes_blocks or self.channel.body_room() >= READ_SIZE)):
+            self.block_reader = BlockReader(self)
+            self.transport.set_protocol(self.block_reader)
         return 0
 
     def eof_received(self):
@@ -296,7 +310,7 @@ cdef class Connection(Outlet):
             channel.connection_lost()
         self.channel = None
         self.transport = None
-        self.body_reader = None
+        self.block_reader = None
         if self in self.service.open:
             self.service.open.remove(self)
             self.service.row.disconnected()

@@ -22,9 +22,14 @@ cdef class Done:
     pass
 
 
+cdef class Failed:
+    cdef object error
+
+
 cdef class Turn:
     cdef bint over
 
 
 cdef Done DONE
+cdef object failed(object error)
 cdef object thrown(object kind, object value, object traceback)

@@ -42,6 +42,46 @@ cdef Done DONE = Done()
 
 
 @cython.final
+cdef class Failed:
+    """The awaitable of a `send` that went wrong: raises where it is awaited, as a coroutine does.
+
+    An application may collect awaitables first and await them later.
+    """
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise self.error
+
+    def send(self, value):
+        raise self.error
+
+    def throw(self, kind, value=None, traceback=None):
+        raise thrown(kind, value, traceback)
+
+    def close(self):
+        pass
+
+
+cdef object failed(object error):
+    cdef Failed outcome = Failed.__new__(Failed)
+    outcome.error = error
+    return outcome
+
+
+cdef PySendResult _failed_send(PyObject *self, PyObject *value,
+                               PyObject **result) except PYGEN_ERROR:
+    result[0] = NULL
+    raise (<Failed>self).error
+
+(<PyTypeObject *>Failed).tp_as_async.am_send = &_failed_send
+
+
+@cython.final
 cdef class Turn:
     """The awaitable of a `send` that lets the event loop run once, as `asyncio.sleep(0)` does.
 

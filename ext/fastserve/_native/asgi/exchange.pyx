@@ -19,7 +19,7 @@ from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 from fastserve._native.asgi.call import printable
 
 from ..channel cimport Channel
-from .awaitables cimport DONE
+from .awaitables cimport DONE, failed
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_START,
                         MESSAGE_TRAILERS, MESSAGE_UNKNOWN, MessageKind, item, message_kind,
@@ -85,10 +85,13 @@ cdef class Exchange(Call):
     def send(self, message):
         """ASGI `send`: awaitable that is done once the message is in the send buffer.
 
-        Raises ProtocolViolation for a message that breaks ASGI or HTTP, and
+        It raises ProtocolViolation for a message that breaks ASGI or HTTP, and
         ClientDisconnected (an OSError) when nobody is there to send to.
         """
-        return self.respond(message)
+        try:
+            return self.respond(message)
+        except Exception as error:
+            return failed(error)
 
     # What the protocol below calls.
 

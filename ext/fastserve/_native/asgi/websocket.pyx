@@ -15,7 +15,7 @@ import asyncio
 
 from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 
-from .awaitables cimport DONE
+from .awaitables cimport DONE, failed
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .exchange cimport RESPONSE_COMPLETE
 from .messages cimport (MESSAGE_ACCEPT, MESSAGE_CLOSE, MESSAGE_DENIAL_BODY, MESSAGE_DENIAL_START,
@@ -88,10 +88,13 @@ cdef class WebSocket(Call):
     def send(self, message):
         """ASGI `send`: awaitable that is done once the message is in the send buffer.
 
-        Raises ProtocolViolation for a message that breaks ASGI or WebSocket, and
+        It raises ProtocolViolation for a message that breaks ASGI or WebSocket, and
         ClientDisconnected (an OSError) when nobody is there to send to.
         """
-        return self.respond(message)
+        try:
+            return self.respond(message)
+        except Exception as error:
+            return failed(error)
 
     # What the protocol below calls.
 

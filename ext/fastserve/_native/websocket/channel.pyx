@@ -66,13 +66,16 @@ cdef class WebSocketChannel(MessageSink):
     # From the connection -----------------------------------------------------
 
     cdef int data_received(self, bytes data) except -1:
+        return self.block_received(data, PyBytes_GET_SIZE(data))
+
+    cdef int block_received(self, bytes block, Py_ssize_t n) except -1:
         if self.closed:
             return 0
         if not self.heard:
             self.heard = True
             if not self.close_sent:
                 self.outlet.wait_for(WAIT_PING)
-        self.parser.give(data)
+        self.parser.give(block, n)
         self.pump()
         self.hold_reading()
         return self.session.arrived(True)
@@ -292,13 +295,14 @@ cdef class WebSocketChannel(MessageSink):
         self.parser = FrameParser(shared.ws_max_size, self.deflate)
         rest = sink.switch_protocol(session.opening, fields + headers, self)
         self.handshake = None
+        self.takes_blocks = True
         self.heard = True
         shared.row.websocket_opened()
         self.outlet.wait_for(WAIT_PING)
         if rest:
             # What the client sent too early. It is read once the application has heard of
             # its accept, for the session might be over behind it.
-            self.parser.give(rest)
+            self.parser.give(rest, PyBytes_GET_SIZE(rest))
             self.parser.stash()
             self.outlet.process_soon()
         return 0

@@ -63,7 +63,7 @@ cdef class FrameParser:
     cdef fs_utf8 text               # where a text that is gathered stands
     cdef Gathered body              # what is not handed out in one piece
 
-    cdef int give(self, bytes data) except -1
+    cdef int give(self, bytes data, Py_ssize_t n) except -1
     cdef FrameEvent next(self) except? FRAME_MORE
     cdef int stash(self) except -1
     cdef bint waiting(self) noexcept

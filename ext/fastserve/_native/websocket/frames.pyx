@@ -131,16 +131,19 @@ cdef class FrameParser:
         self.body = Gathered.__new__(Gathered)
         self.payload = Gathered.__new__(Gathered)
 
-    cdef int give(self, bytes data) except -1:
-        """Lend the parser a read. Good until `stash`, which must follow before the next give."""
+    cdef int give(self, bytes data, Py_ssize_t n) except -1:
+        """Lend the parser a read, the first n bytes of `data`.
+
+        Good until `stash`, which must follow before the next give.
+        """
         if self.rest is not None and self.rest.end > self.rest.begin:
-            self.rest.append(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            self.rest.append(PyBytes_AS_STRING(data), n)
             self.p = <const uint8_t *>self.rest.data + self.rest.begin
             self.n = self.rest.end - self.rest.begin
         else:
             self.source = data
             self.p = <const uint8_t *>PyBytes_AS_STRING(data)
-            self.n = PyBytes_GET_SIZE(data)
+            self.n = n
         self.pos = 0
         return 0
 
@@ -401,7 +404,7 @@ cdef class FrameParser:
         """Parse `data` behind what came before; see docs/design/websocket.md for the events."""
         cdef list events = []
         cdef FrameEvent event
-        self.give(data)
+        self.give(data, PyBytes_GET_SIZE(data))
         try:
             while True:
                 event = self.next()
