@@ -104,6 +104,19 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     print("closed", event["code"], event["reason"], flush=True)
 
 
+async def pour(scope: Any, receive: Any, send: Any) -> None:
+    """As `flood`, in messages."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    told = "flood taken"
+    try:
+        for _ in range(24):
+            await send({"type": "websocket.send", "bytes": LARGE})
+    except OSError:
+        told = "flood refused"
+    print(told, flush=True)
+
+
 async def leave(scope: Any, receive: Any, send: Any) -> None:
     """Closes at once."""
     await receive()
@@ -137,4 +150,10 @@ ROUTES = {
     "/wait": wait,
 }
 
-SOCKETS = {"/": echo, "/leave": leave, "/deny": deny, "/refuse": refuse}
+SOCKETS = {
+    "/": echo,
+    "/leave": leave,
+    "/deny": deny,
+    "/refuse": refuse,
+    "/flood": pour,
+}

@@ -274,6 +274,24 @@ def test_the_proxy_is_the_one_that_closes_what_is_idle() -> None:
         assert seconds(found_in(NGINX, r"send_timeout (\w+);")) < timeouts.write
 
 
+def test_the_server_notices_a_lost_websocket_before_the_proxy_cuts_it() -> None:
+    """And three pings pass before a proxy takes silence for an end."""
+    silence = seconds(found_in(NGINX, r"proxy_read_timeout (\w+);"))
+    silence = min(silence, seconds(found_in(HAPROXY, r"timeout tunnel (\w+)")))
+    for name in shipped():
+        websocket = config_of(name).websocket
+        assert websocket.ping_interval * 3 <= silence
+        assert websocket.ping_interval + websocket.ping_timeout < silence
+
+
+def test_the_page_tells_the_two_lines_that_nginx_needs_for_websockets() -> None:
+    section = PAGE.read_text().partition("## WebSockets\n")[2].partition("\n## ")[0]
+    example = section.partition("```nginx\n")[2].partition("```")[0]
+    lines = [line.partition("#")[0].strip() for line in example.splitlines()]
+    assert len(lines) == 2
+    assert set(lines) <= {line.strip() for line in NGINX.read_text().splitlines()}
+
+
 def test_the_proxy_connects_to_where_the_server_listens() -> None:
     path = found_in(NGINX, r"server unix:(\S+)")
     assert setting(SOCKET, "ListenStream") == path

@@ -247,6 +247,15 @@ def test_without_pings_the_proxy_cuts_a_silent_websocket(way: tuple[str, str]) -
         front.server.out.wait_for("closed 1006")
 
 
+@pytest.mark.parametrize("way", OVER_TCP)
+def test_a_client_that_reads_nothing_is_felt_by_the_application(way: tuple[str, str]) -> None:
+    """Nothing on the way takes the messages in its place: the server's write timeout is reached."""
+    with site(*way, "--timeout-write", "0.5") as front, front.connect() as client:
+        client.send(handshake("/flood"))
+        upgraded(client)
+        assert front.server.out.wait_for(r"flood (\w+)")[1] == "refused"
+
+
 # -- deploys -------------------------------------------------------------------------------
 
 
