@@ -31,5 +31,5 @@ cdef class Turn:
 
 
 cdef Done DONE
-cdef object failed(object error)
+cdef object failure(object error)
 cdef object thrown(object kind, object value, object traceback)

@@ -67,7 +67,7 @@ cdef class Failed:
         pass
 
 
-cdef object failed(object error):
+cdef object failure(object error):
     cdef Failed outcome = Failed.__new__(Failed)
     outcome.error = error
     return outcome

@@ -19,7 +19,7 @@ from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 from fastserve._native.asgi.call import printable
 
 from ..channel cimport Channel
-from .awaitables cimport DONE, failed
+from .awaitables cimport DONE, failure
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_START,
                         MESSAGE_TRAILERS, MESSAGE_UNKNOWN, MessageKind, item, message_kind,
@@ -91,7 +91,7 @@ cdef class Exchange(Call):
         try:
             return self.respond(message)
         except Exception as error:
-            return failed(error)
+            return failure(error)
 
     # What the protocol below calls.
 

@@ -15,7 +15,7 @@ import asyncio
 
 from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 
-from .awaitables cimport DONE, failed
+from .awaitables cimport DONE, failure
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .exchange cimport RESPONSE_COMPLETE
 from .messages cimport (MESSAGE_ACCEPT, MESSAGE_CLOSE, MESSAGE_DENIAL_BODY, MESSAGE_DENIAL_START,
@@ -94,7 +94,7 @@ cdef class WebSocket(Call):
         try:
             return self.respond(message)
         except Exception as error:
-            return failed(error)
+            return failure(error)
 
     # What the protocol below calls.
 

@@ -15,9 +15,9 @@ from ..asgi.websocket cimport MessageSink, WebSocket
 from ..buffer cimport WriteBuffer
 from ..deadlines cimport monotonic_us
 from ..outlet cimport Outlet
-from ..shared cimport WAIT_CLOSE, WAIT_NOTHING, WAIT_PING, WAIT_PONG, Shared
+from ..shared cimport WAIT_CLOSE, WAIT_PING, WAIT_PONG, Shared
 from .deflate cimport negotiate
-from .frames cimport (FRAME_BINARY, FRAME_CLOSE, FRAME_MORE, FRAME_PING, FRAME_PONG, FRAME_TEXT,
+from .frames cimport (FRAME_BINARY, FRAME_CLOSE, FRAME_MORE, FRAME_PING, FRAME_TEXT,
                       FrameEvent, FrameParser)
 from .handshake cimport Handshake, accept_key
 from .writer cimport (OP_BINARY, OP_PING, OP_PONG, OP_TEXT, write_close, write_frame,

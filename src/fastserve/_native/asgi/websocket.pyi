@@ -1,12 +1,9 @@
 from collections.abc import Awaitable, MutableMapping
 from typing import Any, final
 
-from typing_extensions import disjoint_base
-
 from fastserve._native.asgi.call import Call
 from fastserve._native.channel import Channel
 
-@disjoint_base
 class MessageSink(Channel): ...
 
 @final
