@@ -292,6 +292,9 @@ class Server:
         options: dict[str, Any] = {"sock": listener, "backlog": self.config.bind.backlog}
         try:
             if listener.family != getattr(socket, "AF_UNIX", None):
+                # For the connections, which inherit it: asyncio sees to it itself only where it
+                # takes the socket for TCP, and one that was made without a protocol it does not.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return await loop.create_server(service.make_protocol, **options)
             if sys.version_info >= (3, 13):
                 # The file is removed by whoever made it, which may be the supervisor.

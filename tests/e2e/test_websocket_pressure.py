@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -85,6 +86,18 @@ def test_messages_are_echoed_in_order_however_many_come_at_once(loop: str) -> No
         sent = [str(number) for number in range(3000)]
         websocket.client.send(b"".join(frame(TEXT, each.encode()) for each in sent))
         assert [websocket.receive() for _ in sent] == sent
+
+
+@LOOPS
+def test_a_small_message_does_not_wait_until_the_one_before_is_acknowledged(loop: str) -> None:
+    """Nagle's algorithm would hold it back; connections inherit the listener's option."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        serve(echo, lifespan="off", loop=loop, fd=listener.fileno()) as server,
+    ):
+        websocket = connect(server)
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        websocket.leave()
 
 
 # -- clients that do not read ---------------------------------------------------------------------
