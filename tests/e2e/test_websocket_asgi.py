@@ -144,6 +144,16 @@ def test_line_27_what_is_the_servers_own_is_not_taken_from_accept() -> None:
         assert connect(server).closed() == (1000, "")
 
 
+def test_line_27_a_date_and_a_server_of_the_application_take_the_servers_place() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send, headers=[(b"server", b"mine"), (b"date", b"today")])
+
+    with serve(app, lifespan="off") as server, server.connect() as client:
+        client.send(handshake())
+        answer = client.head()
+    assert (answer.all("server"), answer.all("date")) == (["mine"], ["today"])
+
+
 def test_line_27_the_chosen_subprotocol_has_a_field_of_its_own() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await accept(receive, send, subprotocol=scope["subprotocols"][1])

@@ -587,8 +587,9 @@ cdef class Http1Channel(Sink):
         try:
             out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
             out.write(b"upgrade: websocket\r\nconnection: Upgrade\r\n", 41)
-            write_pairs(out, headers)
-            self.shared.write_default_fields(out, True, True)
+            write_fields(out, headers, False, &self.facts)
+            self.shared.write_default_fields(out, not self.facts.has_date,
+                                             not self.facts.has_server)
         except BaseException:
             out.used = before
             raise
