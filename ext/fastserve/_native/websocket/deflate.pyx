@@ -1,7 +1,8 @@
 """permessage-deflate, RFC 7692: offers, policy, both directions. Sans-IO.
 
-The work is zlib's, through the standard library's module: raw streams (negative window
-bits), flushed for every message, with the flush's last four bytes left off on the wire.
+The work is zlib's, through the standard library's module, or isal's if it is there and has
+the level: raw streams (negative window bits), flushed for every message, with the flush's
+last four bytes left off on the wire.
 
 Two leniencies. A compressed message of no bytes at all, which section 7.2.3.6 has no use
 for, is empty. And after a final block (section 7.2.3.4) a new stream may begin anywhere in
@@ -13,12 +14,18 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 
 import zlib
 
+try:
+    from isal import isal_zlib
+except ImportError:
+    isal_zlib = None
+
 from .handshake cimport parse_extensions
 
 from fastserve._native.errors import WebSocketError
 
 
 cdef enum:
+    QUICK_MOST = 3                  # the highest level that isal has
     WINDOW_LEAST = 9                # zlib's deflate has no smaller one
     WINDOW_MOST = 15
     TAIL = 4
@@ -33,6 +40,9 @@ cdef bytes _tail = b"\x00\x00\xff\xff"
 cdef bytes _empty = b"\x00"
 
 cdef object _compressobj = zlib.compressobj
+# Intel's deflate, with the interface of zlib: twice as fast, in the same memory. Only for what we
+# send: what strangers send is inflated by zlib, which has seen more of them.
+cdef object _quick_compressobj = (zlib if isal_zlib is None else isal_zlib).compressobj
 cdef object _decompressobj = zlib.decompressobj
 cdef object _error = zlib.error
 cdef int _DEFLATED = zlib.DEFLATED
@@ -135,7 +145,9 @@ cdef class Deflate:
         if len(data) == 0:
             return _empty
         if self.compressor is None:
-            self.compressor = _compressobj(
+            # Its levels end at 3, and save what zlib's first ones do.
+            compressobj = _compressobj if self.level > QUICK_MOST else _quick_compressobj
+            self.compressor = compressobj(
                 self.level, _DEFLATED, -self.our_window, self.memory_level)
         head = self.compressor.compress(data)
         end = self.compressor.flush(_SYNC_FLUSH)
