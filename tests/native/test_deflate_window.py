@@ -6,6 +6,7 @@ import random
 import zlib
 
 import pytest
+
 from fastserve._native.websocket.deflate import Deflate, DeflatePolicy, negotiate
 
 STEP = 16
