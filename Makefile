@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: dev build test asan lint types wheels bench readme clean
+.PHONY: dev build test soak asan lint types wheels bench readme clean
 
 dev: $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'setuptools>=77' 'cython>=3.1'
@@ -18,6 +18,9 @@ build:
 
 test:
 	$(BIN)/python -m pytest
+
+soak:
+	$(BIN)/python -m pytest -m soak tests/soak
 
 asan:
 	tools/asan.sh $(PYTHON)

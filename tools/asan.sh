@@ -5,7 +5,7 @@
 #
 # The copy is build/asan (so the usual build stays as it is). PYTHONMALLOC=malloc lets the sanitizer
 # see the interpreter's small blocks too. LeakSanitizer is off: CPython keeps memory till its end.
-# The soak is left out, for its memory figures mean nothing under a sanitizer's allocator.
+# The soak is left out, as by default, for its memory figures mean nothing under a sanitizer's allocator.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
@@ -31,7 +31,4 @@ export FASTSERVE_BUILD=asan
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export PYTHONMALLOC=malloc
-if [ $# -eq 0 ]; then
-    set -- -m "not soak"
-fi
 LD_PRELOAD="$runtime $undefined $cpp" exec "$venv/bin/python" -m pytest -p no:cacheprovider "$@"

@@ -59,8 +59,9 @@ def test_a_blocked_loop_is_told_with_its_request_and_stack(
 ) -> None:
     with serve(tmp_path, *WARN, workers=workers, more=BLOCKS) as service:
         with service.ask(path) as client:
+            # A worker that keeps its interpreter busy may be too late to name the request itself.
             told = service.wait_for_log(
-                rf"event loop .*is blocked for [\d.]+ s, serving GET {path}"
+                rf"event loop .*is blocked for [\d.]+ s, (serving GET {path}|.*'GET {path}')"
             )
             assert "fastserve/" not in service.log[told.end() :]
             service.wait_for_log(rf"(?s){path}.*({standing})")

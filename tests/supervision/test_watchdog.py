@@ -57,6 +57,7 @@ class Scene:
         self._state = RowState(
             index=0, slot=1, pid=1, phase="serving", started=0.0, due=self.now + 0.5, lag=0.0,
             connections=0, exchanges=1, requests=1, last_request="GET /last", memory=0,
+            websockets=0,
         )  # fmt: skip
         monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: self.now))
         monkeypatch.setattr(watchdog, "_waited", lambda _: int(self.waited * 1e9))

@@ -1,5 +1,6 @@
 """Byte buffers with one owner each, grown by one guarded function."""
 
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 
@@ -48,3 +49,17 @@ cdef class ReadBuffer:
 
     cdef int append(self, const char *p, Py_ssize_t n) except -1
     cdef void consume(self, Py_ssize_t n) noexcept
+
+
+# What a codec reads: p[pos:n] is unread; borrowed from `source`, or from `rest` if that is None.
+cdef class Input:
+    cdef const uint8_t *p
+    cdef Py_ssize_t pos
+    cdef Py_ssize_t n
+    cdef bytes source
+    cdef ReadBuffer rest            # None until a read leaves something over
+
+    cdef int give(self, bytes data, Py_ssize_t n) except -1
+    cdef int stash(self) except -1
+    cdef bint waiting(self) noexcept
+    cdef bytes take_rest(self)

@@ -2,12 +2,14 @@
 
 `WriteBuffer` collects output: small amounts in a block inside the object, more on
 the heap. `ReadBuffer` keeps what a read brought and nobody has parsed yet; it
-holds no memory while it is empty, so an idle connection costs none.
+holds no memory while it is empty, so an idle connection costs none. `Input` is what a codec
+reads: it lends a read out as it is, and copies only what nobody has used by the read's end.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memmove
 
 cdef Py_ssize_t LARGEST = <Py_ssize_t>1 << 40
@@ -127,3 +129,53 @@ cdef class ReadBuffer:
             PyMem_Free(self.data)
             self.data = NULL
             self.begin = self.end = self.size = 0
+
+
+cdef class Input:
+    """What a codec reads: a borrowed read, behind what earlier ones left over."""
+
+    cdef int give(self, bytes data, Py_ssize_t n) except -1:
+        """Lend the parser a read, the first n bytes of `data`.
+
+        Good until `stash`, which must follow before the next give.
+        """
+        if self.rest is not None and self.rest.end > self.rest.begin:
+            self.rest.append(PyBytes_AS_STRING(data), n)
+            self.p = <const uint8_t *>self.rest.data + self.rest.begin
+            self.n = self.rest.end - self.rest.begin
+        else:
+            self.source = data
+            self.p = <const uint8_t *>PyBytes_AS_STRING(data)
+            self.n = n
+        self.pos = 0
+        return 0
+
+    cdef int stash(self) except -1:
+        """End the loan: keep a copy of what is unread. `next` may be called again later."""
+        if self.source is not None:
+            if self.pos < self.n:
+                if self.rest is None:
+                    self.rest = ReadBuffer.__new__(ReadBuffer)
+                self.rest.append(<const char *>self.p + self.pos, self.n - self.pos)
+            self.source = None
+        elif self.rest is not None:
+            self.rest.consume(self.pos)
+        self.pos = 0
+        if self.rest is None or self.rest.data == NULL:
+            self.p = NULL
+            self.n = 0
+        else:
+            self.p = <const uint8_t *>self.rest.data + self.rest.begin
+            self.n = self.rest.end - self.rest.begin
+        return 0
+
+    cdef bint waiting(self) noexcept:
+        """Whether there are bytes that no event has used yet."""
+        return self.pos < self.n
+
+    cdef bytes take_rest(self):
+        """What no event has used yet, for whoever reads on in another protocol."""
+        cdef bytes rest = PyBytes_FromStringAndSize(<const char *>self.p + self.pos,
+                                                    self.n - self.pos)
+        self.pos = self.n
+        return rest

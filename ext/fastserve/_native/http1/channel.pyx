@@ -55,7 +55,7 @@ cdef class Http1Channel(Sink):
     cdef int data_received(self, bytes data) except -1:
         if self.closed:
             return 0
-        self.parser.give(data)
+        self.parser.give(data, PyBytes_GET_SIZE(data))
         try:
             self.process()
         finally:

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from ..buffer cimport ReadBuffer
+from ..buffer cimport Input
 from ..headers cimport HeaderBlock
 from ..leaves cimport fs_chunked, fs_http1_head, fs_http1_limits, fs_http1_resume, fs_target
 
@@ -29,15 +29,9 @@ cdef class ParserLimits:
     cdef uint64_t body              # 0: no limit
 
 
-cdef class RequestParser:
+cdef class RequestParser(Input):
     cdef ParserLimits limits
     cdef ParserState state
-    # input: p[pos:n] is unread; borrowed from `source`, or from `rest` if source is None
-    cdef const uint8_t *p
-    cdef Py_ssize_t pos
-    cdef Py_ssize_t n
-    cdef bytes source
-    cdef ReadBuffer rest            # None until a read leaves something over
     # the head; offsets are relative to head_p, which is good until the next feed or stash
     cdef const uint8_t *head_p
     cdef fs_http1_head head
@@ -64,11 +58,7 @@ cdef class RequestParser:
     cdef Py_ssize_t body_n
     cdef list trailer_pairs         # of the last chunked message, or None
 
-    cdef int give(self, bytes data) except -1
     cdef Event next(self) except? EVENT_MORE
-    cdef int stash(self) except -1
-    cdef bint waiting(self) noexcept
-    cdef bytes take_rest(self)
     cdef int take_length(self, Py_ssize_t n) except -1
     cdef bint keep_alive(self) noexcept
     cdef object body_bytes(self)

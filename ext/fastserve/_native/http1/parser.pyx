@@ -17,7 +17,7 @@ from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
-from ..buffer cimport ReadBuffer
+from ..buffer cimport Input
 from ..headers cimport (NAME_CONNECTION, NAME_CONTENT_LENGTH, NAME_EXPECT, NAME_HOST, NAME_OTHER,
                         NAME_TE, NAME_TRANSFER_ENCODING, NAME_UPGRADE, HeaderBlock)
 from ..leaves cimport *
@@ -82,7 +82,7 @@ cdef class ParserLimits:
 
 
 @cython.final
-cdef class RequestParser:
+cdef class RequestParser(Input):
     """See the module. `feed` is the same machine for tests: bytes in, list of events out."""
 
     def __cinit__(self):
@@ -92,49 +92,6 @@ cdef class RequestParser:
 
     def __init__(self, ParserLimits limits=None, **numbers):
         self.limits = limits if limits is not None else ParserLimits(**numbers)
-
-    cdef int give(self, bytes data) except -1:
-        """Lend the parser a read. Good until `stash`, which must follow before the next give."""
-        if self.rest is not None and self.rest.end > self.rest.begin:
-            self.rest.append(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-            self.p = <const uint8_t *>self.rest.data + self.rest.begin
-            self.n = self.rest.end - self.rest.begin
-        else:
-            self.source = data
-            self.p = <const uint8_t *>PyBytes_AS_STRING(data)
-            self.n = PyBytes_GET_SIZE(data)
-        self.pos = 0
-        return 0
-
-    cdef int stash(self) except -1:
-        """End the loan: keep a copy of what is unread. `next` may be called again later."""
-        if self.source is not None:
-            if self.pos < self.n:
-                if self.rest is None:
-                    self.rest = ReadBuffer.__new__(ReadBuffer)
-                self.rest.append(<const char *>self.p + self.pos, self.n - self.pos)
-            self.source = None
-        elif self.rest is not None:
-            self.rest.consume(self.pos)
-        self.pos = 0
-        if self.rest is None or self.rest.data == NULL:
-            self.p = NULL
-            self.n = 0
-        else:
-            self.p = <const uint8_t *>self.rest.data + self.rest.begin
-            self.n = self.rest.end - self.rest.begin
-        return 0
-
-    cdef bint waiting(self) noexcept:
-        """Whether there are bytes that no event has used yet."""
-        return self.pos < self.n
-
-    cdef bytes take_rest(self):
-        """What no event has used yet, for whoever reads on in another protocol."""
-        cdef bytes rest = PyBytes_FromStringAndSize(<const char *>self.p + self.pos,
-                                                    self.n - self.pos)
-        self.pos = self.n
-        return rest
 
     cdef int take_length(self, Py_ssize_t n) except -1:
         """Count n bytes of body, at most `left`, that somebody else has read (STATE_LENGTH)."""
@@ -423,7 +380,7 @@ cdef class RequestParser:
         cdef Event event
         if self.state == STATE_DEAD:
             return events
-        self.give(data)
+        self.give(data, PyBytes_GET_SIZE(data))
         try:
             while True:
                 event = self.next()

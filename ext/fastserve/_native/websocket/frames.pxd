@@ -3,7 +3,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 
-from ..buffer cimport ReadBuffer
+from ..buffer cimport Input
 from ..leaves cimport fs_utf8, fs_ws_head
 from .deflate cimport Deflate
 
@@ -35,7 +35,7 @@ cdef class Gathered:
     cdef int drop(self) except -1
 
 
-cdef class FrameParser:
+cdef class FrameParser(Input):
     cdef Deflate deflate            # None: RSV1 is an error
     cdef Py_ssize_t max_size
     cdef FrameState state
@@ -44,12 +44,6 @@ cdef class FrameParser:
     cdef int code                   # 1005: the frame had none
     cdef str reason
     cdef Py_ssize_t size            # bytes of the last data message as the application sees it
-    # input: p[pos:n] is unread; borrowed from `source`, or from `rest` if source is None
-    cdef const uint8_t *p
-    cdef Py_ssize_t pos
-    cdef Py_ssize_t n
-    cdef bytes source
-    cdef ReadBuffer rest            # None until a read leaves something over
     # the frame
     cdef fs_ws_head head
     cdef Py_ssize_t left            # bytes of its payload not yet read
@@ -63,10 +57,7 @@ cdef class FrameParser:
     cdef fs_utf8 text               # where a text that is gathered stands
     cdef Gathered body              # what is not handed out in one piece
 
-    cdef int give(self, bytes data, Py_ssize_t n) except -1
     cdef FrameEvent next(self) except? FRAME_MORE
-    cdef int stash(self) except -1
-    cdef bint waiting(self) noexcept
 
     cdef bint read_head(self) except -1
     cdef int begin_frame(self) except -1

@@ -20,7 +20,7 @@ from cpython.unicode cimport PyUnicode_DATA, PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from ..buffer cimport ReadBuffer
+from ..buffer cimport Input
 from ..leaves cimport *
 from .deflate cimport Deflate
 
@@ -116,7 +116,7 @@ cdef class Gathered:
 
 
 @cython.final
-cdef class FrameParser:
+cdef class FrameParser(Input):
     """See the module. `feed` is the same machine for tests: bytes in, list of events out."""
 
     def __init__(self, Py_ssize_t max_size, Deflate deflate=None):
@@ -130,45 +130,6 @@ cdef class FrameParser:
         self.reason = ""
         self.body = Gathered.__new__(Gathered)
         self.payload = Gathered.__new__(Gathered)
-
-    cdef int give(self, bytes data, Py_ssize_t n) except -1:
-        """Lend the parser a read, the first n bytes of `data`.
-
-        Good until `stash`, which must follow before the next give.
-        """
-        if self.rest is not None and self.rest.end > self.rest.begin:
-            self.rest.append(PyBytes_AS_STRING(data), n)
-            self.p = <const uint8_t *>self.rest.data + self.rest.begin
-            self.n = self.rest.end - self.rest.begin
-        else:
-            self.source = data
-            self.p = <const uint8_t *>PyBytes_AS_STRING(data)
-            self.n = n
-        self.pos = 0
-        return 0
-
-    cdef int stash(self) except -1:
-        """End the loan: keep a copy of what is unread. `next` may be called again later."""
-        if self.source is not None:
-            if self.pos < self.n:
-                if self.rest is None:
-                    self.rest = ReadBuffer.__new__(ReadBuffer)
-                self.rest.append(<const char *>self.p + self.pos, self.n - self.pos)
-            self.source = None
-        elif self.rest is not None:
-            self.rest.consume(self.pos)
-        self.pos = 0
-        if self.rest is None or self.rest.data == NULL:
-            self.p = NULL
-            self.n = 0
-        else:
-            self.p = <const uint8_t *>self.rest.data + self.rest.begin
-            self.n = self.rest.end - self.rest.begin
-        return 0
-
-    cdef bint waiting(self) noexcept:
-        """Whether there are bytes that no event has used yet."""
-        return self.pos < self.n
 
     cdef FrameEvent next(self) except? FRAME_MORE:
         """The next event; raises WebSocketError, after which the parser answers FRAME_MORE."""

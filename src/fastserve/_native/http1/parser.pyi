@@ -1,5 +1,7 @@
 from typing import Any, final
 
+from fastserve._native.buffer import Input
+
 @final
 class ParserLimits:
     def __init__(
@@ -7,6 +9,6 @@ class ParserLimits:
     ) -> None: ...
 
 @final
-class RequestParser:
+class RequestParser(Input):
     def __init__(self, limits: ParserLimits | None = None, **numbers: int) -> None: ...
     def feed(self, data: bytes) -> list[tuple[Any, ...]]: ...
