@@ -6,7 +6,8 @@ through `finish`, once: it logs and counts, and closes the outlet unless the pee
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
 
 from fastserve._native.errors import ProtocolViolation, WebSocketError
 
@@ -29,7 +30,8 @@ cdef extern from "Python.h":
 
 cdef enum:
     QUEUE_BYTES = 1 << 20           # memory of unread messages above which no more are taken
-    COPY_MOST = 4096                # a longer message goes to the transport uncopied
+    COPY_MOST = 4096                # a longer message is joined with its head in an object of its own
+    JOIN_MOST = 65536               # a longer one goes to the transport uncopied
     FRAME_HEAD = 10                 # the longest
 
 cdef enum:
@@ -317,6 +319,8 @@ cdef class WebSocketChannel(MessageSink):
         cdef WriteBuffer out
         cdef int opcode = OP_TEXT if text else OP_BINARY
         cdef object whole = data
+        cdef bytes frame
+        cdef Py_ssize_t begin, head
         cdef bint compressed = False
         if text:
             try:
@@ -344,11 +348,19 @@ cdef class WebSocketChannel(MessageSink):
             n = PyBytes_GET_SIZE(whole)
             compressed = True
         out = outlet.buffer()
-        self.sent -= out.used
+        begin = out.used
         write_frame_head(out, opcode, compressed, n)
-        self.sent += out.used + n
+        head = out.used - begin
+        self.sent += head + n
         if n <= COPY_MOST:
             out.write(p, n)
+        elif n <= JOIN_MOST:
+            # One copy into one object costs less than a system call that gathers two.
+            frame = PyBytes_FromStringAndSize(NULL, head + n)
+            memcpy(PyBytes_AS_STRING(frame), out.data + begin, <size_t>head)
+            memcpy(PyBytes_AS_STRING(frame) + head, p, <size_t>n)
+            out.used = begin
+            outlet.write_object(frame)
         else:
             outlet.write_object(whole if isinstance(whole, bytes) else whole.encode())
         outlet.settle()
