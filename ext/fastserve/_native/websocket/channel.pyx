@@ -32,7 +32,6 @@ cdef enum:
     QUEUE_BYTES = 1 << 20           # memory of unread messages above which no more are taken
     COPY_MOST = 4096                # a longer message is joined with its head in an object of its own
     JOIN_MOST = 65536               # a longer one goes to the transport uncopied
-    FRAME_HEAD = 10                 # the longest
 
 cdef enum:
     NO_CODE = 1005
