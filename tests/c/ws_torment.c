@@ -8,40 +8,11 @@
 #include "fs_utf8.h"
 #include "fs_ws_frame.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "dice.h"
+
 #include <time.h>
 
 #define ROOM 300
-
-static uint64_t dice;
-
-static uint32_t roll(uint32_t below)
-{
-    dice ^= dice << 13;
-    dice ^= dice >> 7;
-    dice ^= dice << 17;
-    return (uint32_t)(dice >> 32) % below;
-}
-
-static void demand(int holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "does not hold: %s\n", what);
-        abort();
-    }
-}
-
-/* A copy of just n bytes, to be freed. */
-static uint8_t *exact(const uint8_t *data, size_t n)
-{
-    uint8_t *copy = malloc(n ? n : 1);
-    if (copy == NULL)
-        abort();
-    memcpy(copy, data, n);
-    return copy;
-}
 
 static void torment_head(const uint8_t *data, size_t n)
 {

@@ -3,29 +3,8 @@
 from libc.stdint cimport int64_t
 
 from .leaves cimport (fs_board_add, fs_board_head, fs_board_note, fs_board_respond, fs_board_row,
-                      fs_board_time)
-
-
-cdef extern from "fs_board.h" nogil:
-    enum:
-        FS_BOARD_CLOSES
-
-    const int *fs_board_close_codes
-
-    ctypedef struct fs_board_websockets:
-        int64_t opened
-        int64_t messages_in
-        int64_t bytes_in
-        int64_t messages_out
-        int64_t bytes_out
-        int64_t *closes
-
-    void fs_board_ws_open(fs_board_row *row)
-    void fs_board_ws_close(fs_board_row *row, int code)
-    void fs_board_ws_message_in(fs_board_row *row, int64_t n)
-    void fs_board_ws_message_out(fs_board_row *row, int64_t n)
-    int64_t fs_board_ws_now_open(const fs_board_row *row)
-    void fs_board_ws_sum(fs_board_websockets *total, const fs_board_row *row)
+                      fs_board_time, fs_board_ws_close, fs_board_ws_message_in,
+                      fs_board_ws_message_out, fs_board_ws_open)
 
 
 # The memory of a board.

@@ -13,10 +13,12 @@ from libc.string cimport memset
 
 import time
 
-from .leaves cimport (FS_BOARD_BUCKETS, FS_BOARD_CAUSES, FS_BOARD_CLASSES, FS_BOARD_TEXT,
-                      fs_board_bounds, fs_board_check, fs_board_clear, fs_board_count,
-                      fs_board_format, fs_board_get, fs_board_head, fs_board_row,
-                      fs_board_row_at, fs_board_set, fs_board_size, fs_board_sum, fs_board_text)
+from .leaves cimport (FS_BOARD_BUCKETS, FS_BOARD_CAUSES, FS_BOARD_CLASSES, FS_BOARD_CLOSES,
+                      FS_BOARD_TEXT, fs_board_bounds, fs_board_check, fs_board_clear,
+                      fs_board_close_codes, fs_board_count, fs_board_format, fs_board_get,
+                      fs_board_head, fs_board_row, fs_board_row_at, fs_board_set, fs_board_size,
+                      fs_board_sum, fs_board_text, fs_board_websockets, fs_board_ws_now_open,
+                      fs_board_ws_sum)
 
 cdef enum:
     CACHE_LINE = 64

@@ -407,7 +407,7 @@ cdef class Connection(Outlet):
             unlink(&self.write_link)
         elif self.transport is not None:
             self.unwritten = self.transport.get_write_buffer_size()
-            self.service.write_queue.add(&self.write_link, monotonic_ms())
+            self.service.queue(WAIT_WRITE).add(&self.write_link, monotonic_ms())
             self.service.arm_tick()
         return 0
 

@@ -173,6 +173,26 @@ cdef extern from "fs_board.h" nogil:
     void fs_board_format(fs_board_head *head, int64_t rows, int64_t started)
     bint fs_board_check(const fs_board_head *head, size_t size)
 
+    enum:
+        FS_BOARD_CLOSES
+
+    const int *fs_board_close_codes
+
+    ctypedef struct fs_board_websockets:
+        int64_t opened
+        int64_t messages_in
+        int64_t bytes_in
+        int64_t messages_out
+        int64_t bytes_out
+        int64_t *closes
+
+    void fs_board_ws_open(fs_board_row *row)
+    void fs_board_ws_close(fs_board_row *row, int code)
+    void fs_board_ws_message_in(fs_board_row *row, int64_t n)
+    void fs_board_ws_message_out(fs_board_row *row, int64_t n)
+    int64_t fs_board_ws_now_open(const fs_board_row *row)
+    void fs_board_ws_sum(fs_board_websockets *total, const fs_board_row *row)
+
 
 cdef extern from "fs_ws_frame.h" nogil:
     enum:

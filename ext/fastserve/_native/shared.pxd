@@ -38,16 +38,6 @@ cdef class Shared:
     cdef AccessLog access           # None: no access log
     cdef Row row                    # what is counted
     cdef bint clocked               # exchanges take the time: for the row, or the access log
-    cdef DeadlineQueue head_queue
-    cdef DeadlineQueue idle_queue
-    cdef DeadlineQueue keep_alive_queue
-    cdef DeadlineQueue body_queue
-    cdef DeadlineQueue linger_queue
-    cdef DeadlineQueue open_queue
-    cdef DeadlineQueue ping_queue
-    cdef DeadlineQueue pong_queue
-    cdef DeadlineQueue close_queue
-    cdef DeadlineQueue write_queue
     cdef tuple queues               # by their kinds, from WAIT_HEAD on
     cdef object tick_timer          # None while nothing can be due
     cdef bytes fixed_fields         # --header lines, serialised

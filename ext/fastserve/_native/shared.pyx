@@ -43,8 +43,8 @@ cdef class Shared:
                  double timeout_request_head=30.0, double timeout_request_body=30.0,
                  double timeout_write=30.0, Row row=None, bint timed=False, websockets=True,
                  ws_max_size=16777216, ws_max_queue=32, ws_per_message_deflate=True,
-                 ws_deflate_threshold=None, ws_deflate_level=None, ws_deflate_window=None,
-                 ws_deflate_context=None, double ws_ping_interval=20.0,
+                 ws_deflate_threshold=128, ws_deflate_level=1, ws_deflate_window=12,
+                 ws_deflate_context=True, double ws_ping_interval=20.0,
                  double ws_ping_timeout=20.0, double ws_handshake_timeout=30.0,
                  double ws_close_timeout=10.0):
         cdef WriteBuffer fields = WriteBuffer()
@@ -60,30 +60,22 @@ cdef class Shared:
             self.access = AccessLog(loop, access_write, access_colour)
         self.row = Row() if row is None else row
         self.clocked = timed or access_write is not None
-        self.head_queue = DeadlineQueue(WAIT_HEAD, timeout_request_head)
         # The wait between exchanges has two stages; 0 switches off only the second.
         idle = min(IDLE, timeout_keep_alive) or IDLE
-        self.idle_queue = DeadlineQueue(WAIT_IDLE, idle)
-        self.keep_alive_queue = DeadlineQueue(
-            WAIT_KEEP_ALIVE, max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else 0)
-        self.body_queue = DeadlineQueue(WAIT_BODY, timeout_request_body)
-        self.linger_queue = DeadlineQueue(WAIT_LINGER, LINGER)
-        self.open_queue = DeadlineQueue(WAIT_OPEN, ws_handshake_timeout)
-        self.ping_queue = DeadlineQueue(WAIT_PING, ws_ping_interval)
-        self.pong_queue = DeadlineQueue(WAIT_PONG, ws_ping_timeout)
-        self.close_queue = DeadlineQueue(WAIT_CLOSE, ws_close_timeout)
-        self.write_queue = DeadlineQueue(WAIT_WRITE, timeout_write)
-        self.queues = (self.head_queue, self.idle_queue, self.keep_alive_queue, self.body_queue,
-                       self.linger_queue, self.open_queue, self.ping_queue, self.pong_queue,
-                       self.close_queue, self.write_queue)
+        keep_alive = max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else 0
+        self.queues = tuple([DeadlineQueue(kind, seconds) for kind, seconds in (
+            (WAIT_HEAD, timeout_request_head), (WAIT_IDLE, idle), (WAIT_KEEP_ALIVE, keep_alive),
+            (WAIT_BODY, timeout_request_body), (WAIT_LINGER, LINGER),
+            (WAIT_OPEN, ws_handshake_timeout), (WAIT_PING, ws_ping_interval),
+            (WAIT_PONG, ws_ping_timeout), (WAIT_CLOSE, ws_close_timeout),
+            (WAIT_WRITE, timeout_write))])
         self.websockets = websockets
         self.ws_max_size = ws_max_size
         self.ws_max_queue = ws_max_queue
         if ws_per_message_deflate:
-            given = {"threshold": ws_deflate_threshold, "level": ws_deflate_level,
-                     "window": ws_deflate_window, "keep_context": ws_deflate_context}
             self.ws_deflate = DeflatePolicy(
-                **{name: value for name, value in given.items() if value is not None})
+                threshold=ws_deflate_threshold, level=ws_deflate_level, window=ws_deflate_window,
+                keep_context=ws_deflate_context)
         write_pairs(fields, response_headers)
         self.fixed_fields = fields.take()
         if server_header is not None:

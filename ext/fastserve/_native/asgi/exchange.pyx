@@ -22,7 +22,7 @@ from ..channel cimport Channel
 from .awaitables cimport DONE, failure
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_START,
-                        MESSAGE_TRAILERS, MESSAGE_UNKNOWN, MessageKind, item, message_kind,
+                        MESSAGE_TRAILERS, MESSAGE_ZEROCOPYSEND, MessageKind, item, message_kind,
                         plain_bytes, status_code)
 from .signal cimport wake_all
 
@@ -187,10 +187,10 @@ cdef class Exchange(Call):
             if self.state != RESPONSE_NONE and self.state != RESPONSE_HELD:
                 raise unexpected(message, self.state)
             self.sink.send_hints(self, message["links"])
-        elif kind == MESSAGE_UNKNOWN:
-            raise unexpected(message, self.state)
-        else:
+        elif kind == MESSAGE_PATHSEND or kind == MESSAGE_ZEROCOPYSEND:
             return self.respond_file(kind == MESSAGE_PATHSEND, message)
+        else:
+            raise unexpected(message, self.state)
         if self.state == RESPONSE_COMPLETE:
             return DONE
         return self.sent()

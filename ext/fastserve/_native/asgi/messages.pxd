@@ -19,7 +19,6 @@ cdef enum MessageKind:
     MESSAGE_DENIAL_BODY
 
 cdef MessageKind message_kind(object kind) except? MESSAGE_UNKNOWN
-cdef MessageKind websocket_kind(object kind) except? MESSAGE_UNKNOWN
 cdef bytes plain_bytes(object data)
 cdef int status_code(object value) except -1
 

@@ -35,16 +35,6 @@ cdef MessageKind message_kind(object kind) except? MESSAGE_UNKNOWN:
         return MESSAGE_HINT
     if n == 26 and memcmp(text, b"http.response.zerocopysend", 26) == 0:
         return MESSAGE_ZEROCOPYSEND
-    return MESSAGE_UNKNOWN
-
-
-cdef MessageKind websocket_kind(object kind) except? MESSAGE_UNKNOWN:
-    """As `message_kind`, of what a WebSocket's `send` takes."""
-    cdef Py_ssize_t n = 0
-    cdef const char *text
-    if not PyUnicode_Check(kind):
-        return MESSAGE_UNKNOWN
-    text = PyUnicode_AsUTF8AndSize(kind, &n)
     if n == 14 and memcmp(text, b"websocket.send", 14) == 0:
         return MESSAGE_SEND
     if n == 15 and memcmp(text, b"websocket.close", 15) == 0:

@@ -19,8 +19,7 @@ from .awaitables cimport DONE, failure
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .exchange cimport RESPONSE_COMPLETE
 from .messages cimport (MESSAGE_ACCEPT, MESSAGE_CLOSE, MESSAGE_DENIAL_BODY, MESSAGE_DENIAL_START,
-                        MESSAGE_SEND, MESSAGE_UNKNOWN, MessageKind, item, plain_bytes,
-                        websocket_kind)
+                        MESSAGE_SEND, MessageKind, item, message_kind, plain_bytes)
 from .signal cimport wake_all
 from .task cimport task_running
 
@@ -38,6 +37,8 @@ cdef enum:
     ABNORMAL = 1006
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
+
+cdef str _RESTARTING = "the server is restarting"
 
 # Fields of a handshake's answer that are the server's own, in lower case.
 cdef frozenset _OURS = frozenset([
@@ -148,8 +149,8 @@ cdef class WebSocket(Call):
     cdef int restart(self) except -1:
         self.restarting = True
         if self.state == SESSION_OPEN:
-            self.sink.close_session(SERVICE_RESTART, "the server is restarting")
-            self.end(SERVICE_RESTART, "the server is restarting", False)
+            self.sink.close_session(SERVICE_RESTART, _RESTARTING)
+            self.end(SERVICE_RESTART, _RESTARTING, False)
             wake_all(self.receivers, False)
         return 0
 
@@ -179,7 +180,7 @@ cdef class WebSocket(Call):
         return self.state == SESSION_OPEN and self.sink.blocked()
 
     cdef object respond(self, object message):
-        cdef MessageKind kind = websocket_kind(message["type"])
+        cdef MessageKind kind = message_kind(message["type"])
         if self.state == SESSION_OPEN:
             if kind == MESSAGE_SEND:
                 self.send_message(message)
@@ -199,7 +200,7 @@ cdef class WebSocket(Call):
         elif self.state == SESSION_DENYING:
             if kind == MESSAGE_DENIAL_BODY:
                 return self.deny(message, "http.response.body")
-        elif kind != MESSAGE_UNKNOWN:
+        elif kind >= MESSAGE_ACCEPT:
             if self.closed_by_application:
                 if kind == MESSAGE_CLOSE:
                     return DONE
@@ -302,6 +303,7 @@ cdef class WebSocket(Call):
         # Held here: nothing else may hold it, once the connection is lost.
         cdef MessageSink sink = self.sink
         cdef bint was_open = self.state == SESSION_OPEN
+        cdef int code
         self.task = None
         if opening is not None:
             if error is None and self.state == SESSION_OPENING:
@@ -317,12 +319,11 @@ cdef class WebSocket(Call):
             self.log_error(error, self.gone and stems_from_disconnect(error))
         if was_open:
             if error is None:
-                self.sink.close_session(NORMAL, "")
-            elif self.cancelled:
-                self.sink.close_session(SERVICE_RESTART, "")
+                code = NORMAL
             else:
-                self.sink.close_session(INTERNAL_ERROR, "")
-            self.end(INTERNAL_ERROR if error is not None else NORMAL, "", True)
+                code = SERVICE_RESTART if self.cancelled else INTERNAL_ERROR
+            sink.close_session(code, "")
+            self.end(code, "", True)
             wake_all(self.receivers, False)
         self.sink = None
         return sink.application_ended(self)

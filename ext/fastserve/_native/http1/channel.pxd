@@ -32,7 +32,7 @@ cdef class Http1Channel(Sink):
 
     cdef int take_events(self) except -1
     cdef int begin_request(self) except -1
-    cdef int begin_websocket(self) except -1
+    cdef int begin_websocket(self, bytes raw_path, list headers) except -1
     cdef int start_application(self) except -1
     cdef int take_body(self) except -1
     cdef int take_end(self) except -1

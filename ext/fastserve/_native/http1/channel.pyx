@@ -204,6 +204,7 @@ cdef class Http1Channel(Sink):
         cdef Shared shared = self.shared
         cdef Exchange exchange
         cdef bytes raw_path = parser.raw_path()
+        cdef list headers
         cdef str method = method_name(parser.head_p + parser.head.method_off,
                                       parser.head.method_len)
         exchange = Exchange.__new__(Exchange)
@@ -237,19 +238,18 @@ cdef class Http1Channel(Sink):
             raise ParseError(501, "CONNECT is not implemented")
         if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
             raise ParseError(503, "the server is at its limit of concurrent requests")
-        if parser.has_upgrade and parser.head.minor >= 1 and shared.websockets:
-            headers = parser.header_list()
-            if wants_websocket(headers):
-                return self.begin_websocket()
+        headers = parser.header_list()
+        if (parser.has_upgrade and parser.head.minor >= 1 and shared.websockets
+                and wants_websocket(headers)):
+            return self.begin_websocket(raw_path, headers)
         self.scope = self.template.http(
             method, None if parser.head.minor else "1.0", raw_path,
-            parser.target.path_escaped, parser.query_string(), parser.header_list())
+            parser.target.path_escaped, parser.query_string(), headers)
         return 0
 
-    cdef int begin_websocket(self) except -1:
+    cdef int begin_websocket(self, bytes raw_path, list headers) except -1:
         """An opening handshake, RFC 6455 section 4.2.1. Its exchange is answered by a guest."""
         cdef RequestParser parser = self.parser
-        cdef list headers = parser.header_list()
         cdef Handshake handshake
         # What follows the head may be frames of a client that was too eager: if there will
         # be no WebSocket, they must not be read as requests.
@@ -257,7 +257,7 @@ cdef class Http1Channel(Sink):
         handshake = read_handshake(self.exchange.method, headers, True)
         offer_websocket(self.shared, self.outlet, self.exchange, handshake)
         self.scope = self.template.websocket(
-            "1.1", parser.raw_path(), parser.target.path_escaped, parser.query_string(), headers,
+            "1.1", raw_path, parser.target.path_escaped, parser.query_string(), headers,
             handshake.subprotocols)
         return 0
 

@@ -37,11 +37,14 @@ cdef class WebSocketChannel(MessageSink):
     cdef int take_message(self) except -1
     cdef int hold_reading(self) except -1
     cdef int pong(self, bytes payload) except -1
+    cdef int send_control(self, int opcode, bytes payload) except -1
     cdef int ping(self) except -1
     cdef int peer_closed(self, int code, str reason) except -1
     cdef int fail(self, int code, str reason) except -1
     cdef int let_answer(self) except -1
     cdef int finish(self, int code) except -1
+    cdef int write_message(self, int opcode, bint compressed, object whole, const char *p,
+                           Py_ssize_t n) except -1
 
 
 # The session of an opening handshake, ready to be run as the exchange's guest.

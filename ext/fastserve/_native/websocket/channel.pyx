@@ -34,9 +34,10 @@ cdef enum:
     JOIN_MOST = 65536               # a longer one goes to the transport uncopied
 
 cdef enum:
-    NO_CODE = 1005
     ABNORMAL = 1006
     INTERNAL_ERROR = 1011
+
+cdef str _SILENT = "keepalive ping timeout"
 
 
 cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
@@ -123,8 +124,8 @@ cdef class WebSocketChannel(MessageSink):
             if self.held or self.outlet.writing_paused:
                 self.outlet.wait_for(WAIT_PING)
             else:
-                self.session.end(INTERNAL_ERROR, "keepalive ping timeout", False)
-                self.close_session(INTERNAL_ERROR, "keepalive ping timeout")
+                self.session.end(INTERNAL_ERROR, _SILENT, False)
+                self.close_session(INTERNAL_ERROR, _SILENT)
                 self.finish(INTERNAL_ERROR)
                 self.outlet.flush()
                 self.outlet.abort()
@@ -200,7 +201,6 @@ cdef class WebSocketChannel(MessageSink):
         return 0
 
     cdef int pong(self, bytes payload) except -1:
-        cdef WriteBuffer out
         if self.close_sent or self.closed:
             return 0
         if self.outlet.writing_paused:
@@ -208,25 +208,22 @@ cdef class WebSocketChannel(MessageSink):
             # of pings from a peer that reads nothing takes no memory.
             self.owed_pong = payload
             return 0
-        out = self.outlet.buffer()
+        return self.send_control(OP_PONG, payload)
+
+    cdef int send_control(self, int opcode, bytes payload) except -1:
+        cdef WriteBuffer out = self.outlet.buffer()
         self.sent -= out.used
-        write_frame(out, OP_PONG, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
+        write_frame(out, opcode, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload))
         self.sent += out.used
-        self.outlet.settle()
-        return 0
+        return self.outlet.settle()
 
     cdef int ping(self) except -1:
-        cdef WriteBuffer out
         if self.outlet.writing_paused:
             # It would come behind what the peer does not read: the write timeout's affair.
             return self.outlet.wait_for(WAIT_PING)
         self.heard = False
-        out = self.outlet.buffer()
-        self.sent -= out.used
-        write_frame(out, OP_PING, b"", 0)
-        self.sent += out.used
-        self.outlet.settle()
-        return self.outlet.wait_for(WAIT_PONG if self.shared.pong_queue.span else WAIT_PING)
+        self.send_control(OP_PING, b"")
+        return self.outlet.wait_for(WAIT_PONG if self.shared.queue(WAIT_PONG).span else WAIT_PING)
 
     cdef int peer_closed(self, int code, str reason) except -1:
         """The peer's close frame: the first of the two, or the answer to ours."""
@@ -314,12 +311,8 @@ cdef class WebSocketChannel(MessageSink):
     cdef Py_ssize_t send_message(self, object data, bint text) except -1:
         cdef Py_ssize_t n = 0
         cdef const char *p
-        cdef Outlet outlet = self.outlet
-        cdef WriteBuffer out
         cdef int opcode = OP_TEXT if text else OP_BINARY
         cdef object whole = data
-        cdef bytes frame
-        cdef Py_ssize_t begin, head
         cdef bint compressed = False
         if text:
             try:
@@ -346,8 +339,16 @@ cdef class WebSocketChannel(MessageSink):
             p = PyBytes_AS_STRING(whole)
             n = PyBytes_GET_SIZE(whole)
             compressed = True
-        out = outlet.buffer()
-        begin = out.used
+        self.write_message(opcode, compressed, whole, p, n)
+        return size
+
+    cdef int write_message(self, int opcode, bint compressed, object whole, const char *p,
+                           Py_ssize_t n) except -1:
+        """The frame of a whole message; p[:n] is what `whole`, bytes or ASCII text, holds."""
+        cdef Outlet outlet = self.outlet
+        cdef WriteBuffer out = outlet.buffer()
+        cdef bytes frame
+        cdef Py_ssize_t begin = out.used, head
         write_frame_head(out, opcode, compressed, n)
         head = out.used - begin
         self.sent += head + n
@@ -362,8 +363,7 @@ cdef class WebSocketChannel(MessageSink):
             outlet.write_object(frame)
         else:
             outlet.write_object(whole if isinstance(whole, bytes) else whole.encode())
-        outlet.settle()
-        return size
+        return outlet.settle()
 
     cdef int close_session(self, int code, str reason) except -1:
         cdef WriteBuffer out
