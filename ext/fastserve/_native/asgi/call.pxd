@@ -34,7 +34,6 @@ cdef class Call(TaskOwner):
     # for logs
     cdef str method
     cdef bytes target
-    cdef int minor
     cdef int64_t started_us
 
     cdef int run(self, object app, object scope, object context) except -1

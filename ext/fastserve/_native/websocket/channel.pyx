@@ -55,7 +55,6 @@ cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
     session.logger = shared.logger
     session.method = exchange.method
     session.target = exchange.target
-    session.minor = exchange.minor
     session.started_us = exchange.started_us
     session.restarting = shared.restarting
     exchange.guest = session
