@@ -28,7 +28,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 
 def live_objects() -> dict[str, int]:
     """Native objects alive, by class.  Empty where the server core was never imported."""
-    module = sys.modules.get("fastserve._native.connection")
+    module = sys.modules.get("fastserve._native.service")
     if module is None:
         return {}
     return {name: count for name, count in module.live_objects().items() if count}

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from data import BODY, BROWSER, POST, SMALL
 
-from fastserve._native.connection import Service
+from fastserve._native.service import Service
 
 DATE = re.compile(rb"date: [^\r]+\r\n")
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fastserve._native.connection import Service, keep_freed_blocks
+from fastserve._native.service import Service, keep_freed_blocks
 from fastserve.board import Board, Row
 from fastserve.config import Config
 from fastserve.errors import FastserveError

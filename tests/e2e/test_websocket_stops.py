@@ -28,7 +28,7 @@ from support.websocket import (
 )
 
 from fastserve import stopping, testing
-from fastserve._native.connection import live_objects
+from fastserve._native.service import live_objects
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 

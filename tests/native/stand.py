@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fastserve._native.connection import Service
+from fastserve._native.service import Service
 from fastserve.board import Board
 from fastserve.loops import loop_factory
 

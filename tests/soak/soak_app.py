@@ -49,7 +49,7 @@ async def stream(send: Send, pieces: int, size: int) -> None:
 
 async def account(send: Send) -> None:
     """What is alive: native objects, tasks, this process's resident memory in KiB."""
-    from fastserve._native.connection import live_objects
+    from fastserve._native.service import live_objects
 
     gc.collect()
     seen = {

@@ -1,4 +1,4 @@
-"""The asyncio protocol of one connection, and what all of an event loop's share."""
+"""The asyncio protocol of one connection."""
 
 from libc.stdint cimport int64_t
 
@@ -9,15 +9,11 @@ from .outlet cimport Outlet
 from .shared cimport Shared
 
 
-cdef class Service(Shared):
-    cdef set open                   # every Connection between connection_made and connection_lost
-    cdef list idle_waiters          # futures of wait_idle()
-    cdef Lease block                # for reads that are copied elsewhere at once; None: not yet needed
-    cdef object server              # the last connection's own side, as in its scopes
+cdef int live_connections
 
 
 cdef class Connection(Outlet):
-    cdef Service service
+    cdef Shared shared
     cdef object transport           # None before connection_made and after connection_lost
     cdef Channel channel            # None where transport is
     cdef str scheme
@@ -39,3 +35,6 @@ cdef class Connection(Outlet):
     cdef int choose_reader(self) except -1
     cdef int fail(self, object error) except -1
     cdef object __weakref__
+
+
+cdef Connection new_connection(Shared shared, str scheme)

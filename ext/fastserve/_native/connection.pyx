@@ -1,4 +1,4 @@
-"""The asyncio protocol of one connection, and what all of an event loop's share.
+"""The asyncio protocol of one connection.
 
 A `Connection` owns the transport: it corks what is written during one read callback
 into one write, keeps the connection's place in the deadline queues, and closes without
@@ -14,11 +14,7 @@ import asyncio
 import socket
 import struct
 
-from .asgi.call cimport Call
-from .asgi.exchange cimport live_exchanges
 from .asgi.scope cimport ScopeTemplate
-from .asgi.task cimport live_tasks
-from .asgi.websocket cimport live_websockets
 from .buffer cimport WriteBuffer, give_back
 from .channel cimport Channel
 from .deadlines cimport monotonic_ms, unlink
@@ -27,10 +23,6 @@ from .lease cimport Lease
 from .outlet cimport Outlet
 from .shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE,
                       Shared)
-from .unread cimport unread
-
-cdef extern from "fs_memory.h":
-    bint fs_memory_keep_blocks()
 
 # Bytes of one read during an upload: larger blocks would be mapped and unmapped each time.
 cdef enum:
@@ -41,122 +33,12 @@ cdef enum:
 cdef int live_connections = 0
 
 
-def live_objects():
-    """How many native objects are alive, by class: for leak checks in tests."""
-    return {"Connection": live_connections, "Exchange": live_exchanges,
-            "RequestTask": live_tasks, "WebSocket": live_websockets}
-
-
-def keep_freed_blocks():
-    """Tell the C library to keep memory of reads for the next ones. True where it can.
-
-    Changes the whole process: for a server's own process, not for a guest in another program.
-    """
-    return bool(fs_memory_keep_blocks())
-
-
-@cython.final
-cdef class Service(Shared):
-    """See docs/design/http1-server.md for the arguments and what each method does."""
-
-    def __cinit__(self, *args, **options):
-        self.open = set()
-
-    def make_protocol(self, str scheme="http"):
-        """A protocol for one connection; `loop.create_server` takes this as its factory."""
-        cdef Connection connection = Connection.__new__(Connection)
-        connection.service = self
-        connection.scheme = scheme
-        return connection
-
-    @property
-    def connections(self):
-        """Open connections."""
-        return len(self.open)
-
-    def close_idle(self, double quiet):
-        """Close connections with no request under way that were quiet for `quiet` seconds.
-
-        One on whose socket something waits unread stays. Returns how many idle ones stay.
-        """
-        cdef Connection connection
-        cdef int64_t now = monotonic_ms()
-        cdef int64_t latest = now - <int64_t>(min(quiet, 1e9) * 1000)
-        cdef dict quiet_ones = {}   # by their transports
-        cdef int idle = 0
-        for connection in list(self.open):
-            if not connection.idle():
-                continue
-            if connection.transport.get_write_buffer_size():
-                connection.quiet_since = now
-            idle += 1
-            if connection.quiet_since <= latest:
-                quiet_ones[connection.transport] = connection
-        for transport in unread(list(quiet_ones)):
-            del quiet_ones[transport]
-        for connection in quiet_ones.values():
-            connection.channel.leave()
-        return idle - len(quiet_ones)
-
-    def disconnect(self):
-        """Tell every open exchange http.disconnect, though its client is still there."""
-        cdef Call call
-        for call in list(self.running):
-            call.disconnect(False)
-
-    def close_websockets(self):
-        """Close every WebSocket with 1012, and from now on every new one once it is open.
-
-        Their applications get websocket.disconnect.
-        """
-        cdef Call call
-        self.restarting = True
-        for call in list(self.running):
-            call.restart()
-
-    def cancel(self):
-        """Cancel the application's task of every open exchange."""
-        cdef Call call
-        for call in list(self.running):
-            call.cancel()
-
-    def abort(self):
-        """Cut every connection."""
-        cdef Connection connection
-        for connection in list(self.open):
-            connection.abort()
-
-    async def wait_idle(self):
-        """Until no connection is open and no exchange under way."""
-        while self.open or self.exchanges:
-            waiter = self.loop.create_future()
-            if self.idle_waiters is None:
-                self.idle_waiters = []
-            self.idle_waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                if waiter in self.idle_waiters:
-                    self.idle_waiters.remove(waiter)
-
-    cdef int became_idle(self) except -1:
-        if self.idle_waiters and not self.open and not self.exchanges:
-            for waiter in self.idle_waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-        return 0
-
-    def flush(self):
-        """Write out buffered access lines."""
-        if self.access is not None:
-            self.access.flush()
-
-    def close(self):
-        """Stop the tick and write out what is buffered."""
-        if self.tick_timer is not None:
-            self.tick_timer.cancel()
-            self.tick_timer = None
-        self.flush()
+cdef Connection new_connection(Shared shared, str scheme):
+    """One to be; the event loop calls its `connection_made`."""
+    cdef Connection connection = Connection.__new__(Connection)
+    connection.shared = shared
+    connection.scheme = scheme
+    return connection
 
 
 class BlockReader(asyncio.BufferedProtocol):
@@ -207,7 +89,7 @@ cdef class Connection(Outlet):
     # asyncio.Protocol
 
     def connection_made(self, transport):
-        cdef Service service = self.service
+        cdef Shared shared = self.shared
         peer = transport.get_extra_info("peername")
         here = transport.get_extra_info("sockname")
         self.transport = transport
@@ -216,19 +98,19 @@ cdef class Connection(Outlet):
         server = address(here)
         if server is None and isinstance(here, (str, bytes)) and here:
             server = (here if isinstance(here, str) else here.decode("utf-8", "replace"), None)
-        if server == service.server:
-            server = service.server  # one object for all
-        service.server = server
-        self.channel = Http1Channel(service, self, ScopeTemplate(
-            self.scheme, self.client, server, service.root_path, service.state))
-        service.open.add(self)
-        service.row.connected()
+        if server == shared.server:
+            server = shared.server  # one object for all
+        shared.server = server
+        self.channel = Http1Channel(shared, self, ScopeTemplate(
+            self.scheme, self.client, server, shared.root_path, shared.state))
+        shared.open.add(self)
+        shared.row.connected()
         self.wait_for(WAIT_HEAD)
 
     def data_received(self, bytes data not None):
         # Held here, for another may take its place meanwhile.
         cdef Channel channel = self.channel
-        self.service.row.received(PyBytes_GET_SIZE(data))
+        self.shared.row.received(PyBytes_GET_SIZE(data))
         if self.closing:
             return
         self.corked = True
@@ -249,20 +131,20 @@ cdef class Connection(Outlet):
         if channel is None:
             return Lease(READ_SIZE)
         if channel.takes_blocks:
-            if self.service.block is None:
-                self.service.block = Lease(BLOCK_SIZE)
-            return self.service.block
+            if self.shared.block is None:
+                self.shared.block = Lease(BLOCK_SIZE)
+            return self.shared.block
         return Lease(channel.read_size(READ_SIZE))
 
     cdef int filled(self, Lease lease, Py_ssize_t n) except -1:
         """From `BlockReader`: the first n bytes of what `lease` gave have been read."""
         cdef Channel channel = self.channel
-        self.service.row.received(n)
+        self.shared.row.received(n)
         if self.closing:
             return 0
         self.corked = True
         try:
-            if lease is self.service.block:
+            if lease is self.shared.block:
                 channel.block_received(lease.block, n)
             else:
                 channel.body_received(lease.take(n))
@@ -311,10 +193,10 @@ cdef class Connection(Outlet):
         self.channel = None
         self.transport = None
         self.block_reader = None
-        if self in self.service.open:
-            self.service.open.remove(self)
-            self.service.row.disconnected()
-        self.service.became_idle()
+        if self in self.shared.open:
+            self.shared.open.remove(self)
+            self.shared.row.disconnected()
+        self.shared.became_idle()
 
     def pause_writing(self):
         self.writing_paused = True
@@ -351,7 +233,7 @@ cdef class Connection(Outlet):
 
     cdef int hand_over(self, bytes data) except -1:
         if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
-            self.service.row.sent(PyBytes_GET_SIZE(data))
+            self.shared.row.sent(PyBytes_GET_SIZE(data))
             self.transport.write(data)
         return 0
 
@@ -367,7 +249,7 @@ cdef class Connection(Outlet):
         before = PyBytes_FromStringAndSize(out.data, out.used)
         give_back(out)
         if self.transport is not None:
-            self.service.row.sent(PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data))
+            self.shared.row.sent(PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data))
             self.transport.writelines((before, data))
         return 0
 
@@ -398,8 +280,8 @@ cdef class Connection(Outlet):
             now = monotonic_ms()
             if kind != WAIT_KEEP_ALIVE:
                 self.quiet_since = now
-            self.service.queue(kind).add(&self.read_link, now)
-            self.service.arm_tick()
+            self.shared.queue(kind).add(&self.read_link, now)
+            self.shared.arm_tick()
         return 0
 
     cdef int write_stalled(self, bint stalled) except -1:
@@ -407,12 +289,12 @@ cdef class Connection(Outlet):
             unlink(&self.write_link)
         elif self.transport is not None:
             self.unwritten = self.transport.get_write_buffer_size()
-            self.service.queue(WAIT_WRITE).add(&self.write_link, monotonic_ms())
-            self.service.arm_tick()
+            self.shared.queue(WAIT_WRITE).add(&self.write_link, monotonic_ms())
+            self.shared.arm_tick()
         return 0
 
     cdef int process_soon(self) except -1:
-        self.service.loop.call_soon(self._process)
+        self.shared.loop.call_soon(self._process)
         return 0
 
     cdef int succeed(self, Channel successor) except -1:
@@ -507,7 +389,7 @@ cdef class Connection(Outlet):
 
     cdef int fail(self, object error) except -1:
         """An error of our own: it costs this connection, and is told in full."""
-        self.service.logger.error("internal error on a connection", exc_info=error)
+        self.shared.logger.error("internal error on a connection", exc_info=error)
         self.abort()
         return 0
 

@@ -8,6 +8,7 @@ from .board cimport Row
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue
 from .http1.parser cimport ParserLimits
+from .lease cimport Lease
 from .websocket.deflate cimport DeflatePolicy
 
 
@@ -51,6 +52,9 @@ cdef class Shared:
     cdef Py_ssize_t ws_max_size
     cdef Py_ssize_t ws_max_queue
     cdef DeflatePolicy ws_deflate   # None: no compression
+    cdef set open                   # every Connection between connection_made and connection_lost
+    cdef Lease block                # for reads that are copied elsewhere at once; None: not yet needed
+    cdef object server              # the last connection's own side, as in its scopes
     cdef set running                # calls whose application is suspended
     cdef Call starting              # whose application is in its first step, or None
     cdef int limit_concurrency

@@ -86,6 +86,7 @@ cdef class Shared:
         self.limit_concurrency = limit_concurrency
         self.limit_requests = limit_max_requests
         self.on_max_requests = on_max_requests
+        self.open = set()
         self.running = set()
         self.context = contextvars.copy_context()
 

@@ -1,0 +1,356 @@
+"""The options of a server by subject: frozen dataclasses, one field for each option.
+
+A field's metadata (see `options`) is all that the command line, the environment reader,
+the config-file readers and the settings page know about it. Nothing is opened here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from fastserve.options import (
+    Address,
+    Choice,
+    Flag,
+    Headers,
+    Integer,
+    LogConfig,
+    Mode,
+    Path,
+    Place,
+    RootPath,
+    Seconds,
+    Several,
+    Size,
+    Text,
+    option,
+)
+
+__all__ = [
+    "SUBJECTS",
+    "Admin",
+    "Application",
+    "Bind",
+    "Http",
+    "Limits",
+    "Logging",
+    "Process",
+    "Reload",
+    "Timeouts",
+    "WebSocket",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """Where the application is and how it is called."""
+
+    factory: bool = option(
+        False, Flag(), "The application is what the named callable returns when it is called."
+    )
+    app_dir: str = option(
+        ".", Path(), "Directory put first on the import path, for finding the application."
+    )
+    interface: str = option(
+        "auto",
+        Choice(("auto", "asgi3", "asgi2")),
+        "How the application is called; auto looks at its signature.",
+    )
+    lifespan: str = option(
+        "auto",
+        Choice(("auto", "on", "off")),
+        "Lifespan events: auto goes on without if the application raises, on fails then.",
+    )
+    env_file: str | None = option(
+        None,
+        Path(),
+        "File of variables put into the application's environment (needs python-dotenv).",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bind:
+    """What is listened on."""
+
+    bind: tuple[Place, ...] = option(
+        (),
+        Several(Address()),
+        "HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N to listen on; may be given many times, "
+        "in place of the four options below.",
+        repeat=True,
+    )
+    host: str = option(
+        "127.0.0.1",
+        Text("HOST"),
+        "Address or name to listen on; * for every interface, IPv4 and IPv6.",
+    )
+    port: int = option(
+        8000, Integer(0, 65535, "PORT"), "TCP port to listen on; 0 picks a free one."
+    )
+    uds: str | None = option(None, Path(), "Unix domain socket to listen on instead of TCP.")
+    fd: int | None = option(
+        None, Integer(metavar="FD"), "Inherited file descriptor of a socket to listen on."
+    )
+    uds_mode: int | None = option(
+        None,
+        Mode(),
+        "Permissions of Unix sockets, such as 660; if not set, those of the file that is "
+        "replaced, or 666.",
+    )
+    backlog: int = option(
+        2048, Integer(1), "Connections the kernel may hold that have not been accepted yet."
+    )
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What is listened on, whichever option said so."""
+        if self.bind:
+            return self.bind
+        if self.uds is not None:
+            return (Place(path=self.uds),)
+        if self.fd is not None:
+            return (Place(fd=self.fd),)
+        return (Place(host=self.host, port=self.port),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """Processes and event loops."""
+
+    workers: int | None = option(
+        None,
+        Integer(1, 1024),
+        "Number of worker processes under a supervisor; if not set, one process without one.",
+        environment=("WEB_CONCURRENCY",),
+    )
+    preload: bool = option(
+        False, Flag(), "Import the application once, in the supervisor, and fork the workers."
+    )
+    loop: str = option(
+        "auto",
+        Choice(("auto", "uvloop", "asyncio")),
+        "Event loop; auto takes uvloop where it is installed.",
+    )
+    drain_delay: float = option(
+        0.0,
+        Seconds(),
+        "At a stop, go on serving so long while readiness is already false, so that load "
+        "balancers can turn away.",
+    )
+    warn_blocked_loop: float = option(
+        1.0,
+        Seconds(),
+        "Log where the code stands that has blocked the event loop for so long; 0: never.",
+    )
+    pid_file: str | None = option(
+        None, Path(), "File that holds the number of the main process while it runs."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Http:
+    """What is added to requests and responses."""
+
+    root_path: str = option(
+        "", RootPath(), "Path under which a proxy has mounted the application (ASGI root_path)."
+    )
+    headers: tuple[tuple[bytes, bytes], ...] = option(
+        (),
+        Headers(),
+        "Header sent with every response; may be given many times.",
+        flag="header",
+        repeat=True,
+    )
+    server_header: bool = option(True, Flag(), "Send the server header.")
+    date_header: bool = option(True, Flag(), "Send the date header.")
+    ws: str = option(
+        "auto",
+        Choice(("auto", "none"), note="fastserve has a WebSocket protocol of its own"),
+        "WebSocket: auto speaks it with clients that ask for it, none answers them as if they "
+        "had not asked.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSocket:
+    """Messages, compression and times of WebSockets. Of the times, 0 switches each off."""
+
+    max_size: int = option(
+        16 * 1024**2,
+        Size(1),
+        "Largest message from a client, decompressed (close code 1009).",
+    )
+    max_queue: int = option(
+        32,
+        Integer(1),
+        "Messages the application has not received yet, above which no more are read.",
+    )
+    ping_interval: float = option(20.0, Seconds(), "Between pings to a client.")
+    ping_timeout: float = option(
+        20.0, Seconds(), "For anything from a client that was sent a ping."
+    )
+    per_message_deflate: bool = option(
+        True, Flag(), "Compress messages with clients that offer permessage-deflate."
+    )
+    deflate_threshold: int = option(128, Size(), "Smallest message that is sent compressed.")
+    deflate_level: int = option(
+        1, Integer(1, 9), "Effort of compression: 1 is the fastest, 9 the smallest."
+    )
+    deflate_window: int = option(
+        12,
+        Integer(9, 15, "BITS"),
+        "Bits of the compression window; each more doubles a connection's memory for it.",
+    )
+    deflate_context: bool = option(
+        True,
+        Flag(),
+        "Keep the compression window between messages: smaller messages, more memory.",
+    )
+    handshake_timeout: float = option(
+        30.0, Seconds(), "For the application to accept or close a WebSocket asked for."
+    )
+    close_timeout: float = option(
+        10.0, Seconds(), "For the client's close frame, before the connection is closed without."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Sizes and counts above which a request is refused or a worker replaced."""
+
+    request_line: int = option(8192, Size(64), "Longest request line (414).")
+    request_field: int = option(16384, Size(64), "Longest header field line (431).")
+    request_fields: int = option(100, Integer(1, 10_000), "Most header fields in a request (431).")
+    request_head: int = option(
+        65536,
+        Size(256),
+        "Largest request head: request line and all fields together (431).",
+        aliases=("h11_max_incomplete_event_size",),
+    )
+    request_body: int = option(0, Size(), "Largest request body (413); 0: no limit.")
+    request_trailers: int = option(8192, Size(), "Largest trailer section of a chunked body (431).")
+    concurrency: int = option(
+        0, Integer(), "Requests under way at once, above which 503 is answered; 0: no limit."
+    )
+    max_requests: int = option(0, Integer(), "Requests after which a worker is replaced; 0: never.")
+    max_requests_jitter: int = option(
+        0, Integer(), "Most requests added to limit_max_requests, at random for each worker."
+    )
+    worker_lifetime: float = option(
+        0.0, Seconds(), "Seconds after which a worker is replaced; 0: never."
+    )
+    worker_memory: int = option(
+        0, Size(), "Resident memory above which a worker is replaced; 0: never."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long is waited. Of the first four, 0 switches each off."""
+
+    keep_alive: float = option(75.0, Seconds(), "For the next request on an idle connection.")
+    request_head: float = option(
+        30.0, Seconds(), "For a whole request head, from its first byte or the connection's begin."
+    )
+    request_body: float = option(
+        30.0, Seconds(), "For the next bytes of a request body the application waits for."
+    )
+    write: float = option(
+        30.0, Seconds(), "For a client that takes nothing of the response written to it."
+    )
+    graceful_shutdown: float = option(
+        25.0,
+        Seconds(),
+        "For requests under way at shutdown, before they are told to disconnect and then "
+        "cancelled; 0: not at all.",
+    )
+    lifespan: float = option(
+        10.0, Seconds(), "For the application's lifespan shutdown; 0: without end."
+    )
+    blocked_loop: float = option(
+        0.0,
+        Seconds(),
+        "For a worker's blocked event loop, before the worker is replaced; 0: without end.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logging:
+    """Error and access logs."""
+
+    access_log: bool = option(True, Flag(), "Write a line for every request to stdout.")
+    access_log_file: str | None = option(
+        None, Path(), "File that gets the access lines instead of stdout; SIGUSR1 reopens it."
+    )
+    log_file: str | None = option(
+        None, Path(), "File that gets the messages instead of stderr; SIGUSR1 reopens it."
+    )
+    log_level: str | None = option(
+        None,
+        Choice(("critical", "error", "warning", "info", "debug", "trace")),
+        "Least level that is logged; info if not set. Access lines are of level info.",
+    )
+    log_config: str | Mapping[str, Any] | None = option(
+        None, LogConfig(), "Logging configuration: .ini, .json or .yaml file."
+    )
+    use_colors: bool | None = option(
+        None, Flag(), "Colours in the logs; if not set, where they go to a terminal."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admin:
+    """Metrics and health."""
+
+    admin_bind: Place | None = option(
+        None,
+        Address(),
+        "Address for /metrics, /livez, /readyz and /workers (metrics need prometheus-client).",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reload:
+    """Reloading while developing."""
+
+    reload: bool = option(
+        False, Flag(), "Reload the application when its files change (needs watchfiles)."
+    )
+    reload_dir: tuple[str, ...] = option(
+        (),
+        Several(Path()),
+        "Directory to watch instead of the working directory; may be given many times.",
+        repeat=True,
+    )
+    reload_include: tuple[str, ...] = option(
+        (),
+        Several(Text("PATTERN")),
+        "Files to watch besides *.py, as a glob pattern; may be given many times.",
+        repeat=True,
+    )
+    reload_exclude: tuple[str, ...] = option(
+        (),
+        Several(Text("PATTERN")),
+        "Files or directories not to watch, as a glob pattern; may be given many times.",
+        repeat=True,
+    )
+
+
+# attribute of Config -> (dataclass, prefix of its options' names)
+SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
+    {
+        "application": (Application, ""),
+        "bind": (Bind, ""),
+        "process": (Process, ""),
+        "http": (Http, ""),
+        "websocket": (WebSocket, "ws_"),
+        "limits": (Limits, "limit_"),
+        "timeouts": (Timeouts, "timeout_"),
+        "logging": (Logging, ""),
+        "admin": (Admin, ""),
+        "reload": (Reload, ""),
+    }
+)
