@@ -61,7 +61,7 @@ NATIVE_ORDER = [room for room, _ in NATIVE]
 PRODUCT = [
     {"errors", "options", "steering", "notify", "terminal"},
     {"subjects", "board", "heartbeat", "identity"},
-    {"config"},
+    {"config", "envfiles"},
     {"sources", "importer", "logging", "loops", "sockets", "stopping"},
     {"lifespan", "admin"},
     {"server", "check"},

@@ -256,6 +256,19 @@ def test_settings_are_told_with_where_they_came_from(directory: Path) -> None:
     }
 
 
+def test_every_source_is_told(directory: Path) -> None:
+    (directory / "pyproject.toml").write_text("[tool.fastserve]\nenv-file = 'env'\n")
+    (directory / "prod.toml").write_text("backlog = 7\nworkers = 2\n")
+    (directory / "env").write_text("FASTSERVE_WORKERS=1\nFS_OTHER=1\n")
+    done = run(["main"], directory, FASTSERVE_CONFIG="prod.toml")
+    assert settings(done.stdout) == {
+        "config": ["prod.toml", "FASTSERVE_CONFIG"],
+        "env_file": ["env", "'env-file' in [tool.fastserve] of pyproject.toml"],
+        "workers": ["1", "FASTSERVE_WORKERS in env"],
+        "backlog": ["7", "'backlog' in prod.toml"],
+    }
+
+
 def test_all_settings_are_told_on_request(directory: Path) -> None:
     told = settings(run(["main", "--all", "--bind", ":1", "--bind", "unix:s"], directory).stdout)
     assert set(told) == set(OPTIONS)
@@ -293,6 +306,13 @@ def warnings(**options: Any) -> str:
 
 
 def test_the_defaults_warn_of_nothing() -> None:
+    assert warnings() == ""
+
+
+def test_a_port_of_kubernetes_is_told_to_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTSERVE_PORT", "tcp://10.0.0.1:80")
+    assert warnings().startswith("FASTSERVE_PORT is not taken for the port: Kubernetes sets it")
+    monkeypatch.setenv("FASTSERVE_PORT", "80")
     assert warnings() == ""
 
 

@@ -311,6 +311,13 @@ FAILING = HELLO.replace(
         ("main --uds s --fd 3", HELLO, 2, ["--uds and --fd exclude each other.*"]),
         ("main --log-config no.ini", HELLO, 2, ["--log-config no.ini: there is no such file"]),
         ("main --env-file none", HELLO, 2, ["--env-file: there is no file 'none'"]),
+        ("main --config none", HELLO, 2, ["--config: there is no file 'none'"]),
+        (
+            "main --config main.py",
+            HELLO,
+            2,
+            [r"cannot read main.py: Expected .* \(at line 2, .*\)"],
+        ),
         ("", HELLO, 2, ["no application named; name it as in: fastserve main:app"]),
         ("main --fd 99", HELLO, 3, [".*file descriptor 99: no such file descriptor is open"]),
         ("main --uds no/s", HELLO, 3, [".*unix:no/s: the directory does not exist"]),
@@ -421,6 +428,13 @@ def test_options_come_from_the_environment_and_the_file(directory: Path) -> None
         "fastserve: 'port' in [tool.fastserve] of pyproject.toml: "
         "70000 is not between 0 and 65535\n"
     )
+
+
+def test_options_come_from_a_file_that_is_named(directory: Path) -> None:
+    (directory / "prod.toml").write_text("app = 'main:app'\nport = 0\nheaders = ['x-a: file']\n")
+    with started(["--config", "prod.toml"], directory) as running:
+        assert httpx.get(running.url).headers["x-a"] == "file"
+        assert running.stop() == 0
 
 
 def test_an_env_file_is_the_applications_environment(directory: Path) -> None:

@@ -20,7 +20,7 @@ def run(app: object, **options: Any) -> None:
     """Serve `app` (an import string, a path or an ASGI callable) until stopped.
 
     `options` are those of the command, by name: `run("main:app", port=9000, workers=4)`.
-    They win over the environment and pyproject.toml, which are read too. Failures are
+    They win over the environment and the files of options, which are read too. Failures are
     told on stderr and end the program with `SystemExit`. While the server imports the
     application, a call does nothing: so a script may name itself without a guard.
     """

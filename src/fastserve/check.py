@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
+from fastserve import envfiles
 from fastserve.config import OPTIONS, Config
 from fastserve.errors import ConfigError, FastserveError, LifespanError
 from fastserve.importer import ASGIApp, load_app
@@ -25,7 +26,7 @@ from fastserve.lifespan import Lifespan
 from fastserve.logging import configure
 from fastserve.loops import loop_factory, loop_name
 from fastserve.options import Headers, Mode, Option, Size
-from fastserve.sources import load_env_file
+from fastserve.sources import is_of_kubernetes
 from fastserve.stopping import Stop, longest_stop
 
 __all__ = ["check", "warnings_of"]
@@ -45,8 +46,7 @@ def check(config: Config, *, show_all: bool = False, import_only: bool = False) 
     application's lifespan alone.
     """
     try:
-        if config.application.env_file is not None:
-            load_env_file(config.application.env_file)
+        envfiles.load(config.application.env_file)
         _try(config, show_all, import_only)
     except FastserveError as error:
         _print(error.report(), sys.stderr)
@@ -199,6 +199,7 @@ def warnings_of(config: Config) -> list[str]:
         *_about_replacing(config),
         *_about_paths(config),
         *_about_packages(config),
+        *_about_variables(),
     ]
 
 
@@ -280,6 +281,15 @@ def _about_packages(config: Config) -> Iterator[str]:
         yield (
             f"/metrics of {config.origin('admin_bind')} needs prometheus-client, which is not "
             "installed: pip install 'fastserve[standard]'"
+        )
+
+
+def _about_variables() -> Iterator[str]:
+    port = "FASTSERVE_PORT"
+    if is_of_kubernetes(port, os.environ.get(port, "")):
+        yield (
+            f"{port} is not taken for the port: Kubernetes sets it for a service that is called "
+            "fastserve"
         )
 
 

@@ -27,8 +27,13 @@ _APP = """
 APP is module:attribute, a module, or the path of a Python file with or without
 :attribute. Where no attribute is named, app or application is taken.
 
-Options also come from FASTSERVE_* variables and from [tool.fastserve] in the
-pyproject.toml of the working directory, in this order of precedence.
+\b
+Options come from, and the first that has one wins:
+  1. the command line
+  2. the environment: FASTSERVE_PORT for --port
+  3. the same variables in the files of --env-file
+  4. the TOML file of --config
+  5. [tool.fastserve] in the pyproject.toml of the working directory
 """
 _ABOUT = f"""Serve an ASGI application.
 

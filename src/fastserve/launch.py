@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from fastserve import envfiles
 from fastserve.config import Config
 from fastserve.errors import FastserveError
-from fastserve.sources import load_env_file
 from fastserve.terminal import HANDOVER, TRIAL, open_standard_streams
 
 __all__ = ["launch"]
@@ -21,8 +21,7 @@ def launch(config: Config) -> int:
     """
     open_standard_streams()
     try:
-        if config.application.env_file is not None:
-            load_env_file(config.application.env_file)
+        envfiles.load(config.application.env_file)
         return _run(config)
     except FastserveError as error:
         print(error.report(), file=sys.stderr)

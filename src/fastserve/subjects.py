@@ -64,10 +64,15 @@ class Application:
         Choice(("auto", "on", "off")),
         "Lifespan events: auto goes on without if the application raises, on fails then.",
     )
-    env_file: str | None = option(
-        None,
-        Path(),
-        "File of variables put into the application's environment (needs python-dotenv).",
+    config: str | None = option(
+        None, Path(), "TOML file of options, with the keys of [tool.fastserve] at its top level."
+    )
+    env_file: tuple[str, ...] = option(
+        (),
+        Several(Path()),
+        "File of variables: FASTSERVE_* ones are options, the others are put into the "
+        "application's environment (needs python-dotenv); may be given many times.",
+        repeat=True,
     )
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from fastserve import envfiles
 from fastserve.board import Board, Row
 from fastserve.config import Config
 from fastserve.errors import FastserveError
@@ -108,6 +109,9 @@ def run(
     if TRACE_SIGNAL is not None:
         faulthandler.register(TRACE_SIGNAL, channel.fileno(), all_threads=False)
     try:
+        if app is None:
+            # As it is now: this worker may come after a reload.
+            envfiles.load(order.config.application.env_file)
         _Worker(order, channel, board, sockets, app).serve()
     except FastserveError as error:
         channel.send("failed", message=error.message, details=error.details)
