@@ -59,7 +59,7 @@ NATIVE_ORDER = [room for room, _ in NATIVE]
 
 # Modules of the package; those on one line do not know each other.
 PRODUCT = [
-    {"errors", "options", "steering", "notify", "terminal"},
+    {"errors", "options", "presets", "steering", "notify", "terminal"},
     {"subjects", "board", "heartbeat", "identity"},
     {"config", "envfiles"},
     {"sources", "importer", "logging", "loops", "sockets", "stopping"},

@@ -13,6 +13,7 @@ from typing import Any
 
 from fastserve.errors import ConfigError
 from fastserve.options import Option, options_of
+from fastserve.presets import PRESETS
 from fastserve.subjects import (
     SUBJECTS,
     Admin,
@@ -22,6 +23,7 @@ from fastserve.subjects import (
     Limits,
     Logging,
     Process,
+    Proxies,
     Reload,
     Timeouts,
     WebSocket,
@@ -39,6 +41,7 @@ __all__ = [
     "Limits",
     "Logging",
     "Process",
+    "Proxies",
     "Reload",
     "Timeouts",
     "WebSocket",
@@ -89,6 +92,7 @@ class Config:
     app: object
     application: Application
     bind: Bind
+    proxies: Proxies
     process: Process
     http: Http
     websocket: WebSocket
@@ -117,6 +121,12 @@ class Config:
                 values[each.subject][each.attribute] = each.kind(value)
             except ValueError as error:
                 raise ConfigError(f"{origin}: {error}") from None
+        behind = values["proxies"].get("behind")
+        for name, value in PRESETS[str(behind)].items() if behind is not None else ():
+            each = OPTIONS[name]
+            if name not in known:
+                known[name] = f"--behind {behind}"
+                values[each.subject][each.attribute] = value
         self._set(app=app, origins=known)
         for subject, (cls, _) in SUBJECTS.items():
             self._set(**{subject: cls(**values[subject])})

@@ -11,6 +11,7 @@ the rest of a sentence that begins with the option's name.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import re
@@ -27,6 +28,7 @@ __all__ = [
     "Kind",
     "LogConfig",
     "Mode",
+    "Network",
     "Option",
     "Path",
     "Place",
@@ -153,14 +155,18 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words; `note` ends the message about any other."""
+    """One of a few words; `note` ends the message about any other.
+
+    `placeholder` stands for the words where they are too many for a line.
+    """
 
     words: tuple[str, ...]
     note: str = ""
+    placeholder: str = ""
 
     @property
     def metavar(self) -> str:
-        return "|".join(self.words)
+        return self.placeholder or "|".join(self.words)
 
     def __call__(self, value: object) -> str:
         word = value.strip().lower() if isinstance(value, str) else None
@@ -221,6 +227,32 @@ class Address:
             )
         host = match[1] if match[1] is not None else match[2]
         return Place(host=host or "*", port=Integer(0, 65535)(match[3]))
+
+
+@dataclass(frozen=True)
+class Network:
+    """Peers: an IP address, a network such as `10.0.0.0/8`, `unix` (Unix sockets), `*` (all)."""
+
+    metavar: str = "NETWORK"
+
+    def __call__(self, value: object) -> str:
+        text = Text()(value).strip()
+        if text in ("unix", "*"):
+            return text
+        try:
+            if "%" in text:
+                raise ValueError  # a zone is of one host's, and peers are compared without
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{value!r} is not an address or network such as 10.0.0.7 or 10.0.0.0/8, "
+                "nor unix or *"
+            ) from None
+        if "/" not in text:
+            return str(network.network_address)
+        if network.network_address != ipaddress.ip_address(text.partition("/")[0]):
+            raise ValueError(f"{value!r} has bits set behind its prefix; the network is {network}")
+        return str(network)
 
 
 @dataclass(frozen=True)
@@ -344,6 +376,8 @@ class Option:
             return ""
         if self.default is True:
             return "on"
+        if isinstance(self.default, tuple):
+            return ",".join(map(str, self.default))
         if isinstance(self.kind, Size) and isinstance(self.default, int) and self.default:
             for unit, size in (("m", 1024**2), ("k", 1024)):
                 if self.default % size == 0:

@@ -19,6 +19,7 @@ from fastserve.options import (
     Integer,
     LogConfig,
     Mode,
+    Network,
     Path,
     Place,
     RootPath,
@@ -28,6 +29,7 @@ from fastserve.options import (
     Text,
     option,
 )
+from fastserve.presets import PRESETS
 
 __all__ = [
     "SUBJECTS",
@@ -38,6 +40,7 @@ __all__ = [
     "Limits",
     "Logging",
     "Process",
+    "Proxies",
     "Reload",
     "Timeouts",
     "WebSocket",
@@ -119,6 +122,55 @@ class Bind:
         if self.fd is not None:
             return (Place(fd=self.fd),)
         return (Place(host=self.host, port=self.port),)
+
+
+# Fields by which a proxy says for whom it asks.
+_FORWARDED = (
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "forwarded",
+    "x-real-ip",
+    "cf-connecting-ip",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxies:
+    """What proxies in front say about who is asking, and which of them are believed."""
+
+    behind: str | None = option(
+        None,
+        Choice(tuple(PRESETS)),
+        "What stands in front: fills in the options below, and timeout_keep_alive, where they "
+        "are not given, as fits it.",
+    )
+    proxy_headers: bool = option(
+        True, Flag(), "Believe trusted proxies about the client, the scheme and the host."
+    )
+    forwarded_allow_ips: tuple[str, ...] = option(
+        ("127.0.0.1", "::1", "unix"),
+        Several(Network()),
+        "Trusted proxies, separated by commas: addresses, networks, unix for Unix sockets, * for "
+        "everyone.",
+        environment=("FORWARDED_ALLOW_IPS",),
+    )
+    forwarded_hops: int = option(
+        0,
+        Integer(0, 100),
+        "Number of proxies in front, each of which has added an address; 0: their addresses are "
+        "known, as above.",
+    )
+    forwarded_headers: tuple[str, ...] = option(
+        ("x-forwarded-for", "x-forwarded-proto"),
+        Several(Choice(_FORWARDED, placeholder="NAME")),
+        f"Header fields that are believed, separated by commas; of {', '.join(_FORWARDED)}.",
+    )
+    proxy_protocol: bool = option(
+        False, Flag(), "Connections of trusted proxies begin with a PROXY header, version 1 or 2."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -349,6 +401,7 @@ SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
     {
         "application": (Application, ""),
         "bind": (Bind, ""),
+        "proxies": (Proxies, ""),
         "process": (Process, ""),
         "http": (Http, ""),
         "websocket": (WebSocket, "ws_"),
