@@ -62,6 +62,12 @@ class Application:
         Choice(("auto", "asgi3", "asgi2")),
         "How the application is called; auto looks at its signature.",
     )
+    cancel_on_disconnect: float | None = option(
+        None,
+        Seconds(),
+        "Cancel the application's task so long after its client has left, if it still runs then; "
+        "0: at once; if not set, it is told and left to itself.",
+    )
     lifespan: str = option(
         "auto",
         Choice(("auto", "on", "off")),
@@ -292,6 +298,15 @@ class Limits:
     concurrency: int = option(
         0, Integer(), "Requests under way at once, above which 503 is answered; 0: no limit."
     )
+    connection_requests: int = option(
+        0, Integer(), "Requests on one connection, after which it is closed; 0: no limit."
+    )
+    min_rate: int = option(
+        240,
+        Size(),
+        "Bytes a second, all in all, below which a request body the application waits for is "
+        "refused (408), and a response being taken is cut; 0: any byte is enough.",
+    )
     max_requests: int = option(0, Integer(), "Requests after which a worker is replaced; 0: never.")
     max_requests_jitter: int = option(
         0, Integer(), "Most requests added to limit_max_requests, at random for each worker."
@@ -306,17 +321,23 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """How long is waited. Of the first four, 0 switches each off."""
+    """How long is waited. Of the first six, 0 switches each off."""
 
     keep_alive: float = option(75.0, Seconds(), "For the next request on an idle connection.")
-    request_head: float = option(
-        30.0, Seconds(), "For a whole request head, from its first byte or the connection's begin."
-    )
+    first_byte: float = option(10.0, Seconds(), "For the first byte of a new connection.")
+    request_head: float = option(30.0, Seconds(), "For a whole request head, from its first byte.")
     request_body: float = option(
         30.0, Seconds(), "For the next bytes of a request body the application waits for."
     )
     write: float = option(
         30.0, Seconds(), "For a client that takes nothing of the response written to it."
+    )
+    request: float = option(
+        0.0,
+        Seconds(),
+        "For a whole request, from its head to the end of the response, before it is answered 504 "
+        "or cut and its task cancelled, with its stack in the log. Long streams are subject to it, "
+        "WebSockets are not.",
     )
     graceful_shutdown: float = option(
         25.0,

@@ -108,6 +108,29 @@ def test_connections_that_idle_do_not_count_as_concurrency() -> None:
         assert clients[0].get("/").status == 200
 
 
+def test_the_last_request_that_a_connection_may_carry_is_told_so() -> None:
+    with serve(count, lifespan="off", limit_connection_requests=3) as server:
+        client = server.connect()
+        assert [client.get("/").header("connection") for _ in range(3)] == [None, None, "close"]
+        client.assert_closed()
+        assert server.get("/").status == 200, "the count is each connection's own"
+
+
+def test_requests_sent_behind_the_last_one_are_not_served() -> None:
+    served = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        served.append(scope["path"])
+        await answer(send)
+
+    with serve(app, lifespan="off", limit_connection_requests=2) as server:
+        client = server.connect()
+        client.send(b"".join(request("GET", f"/{n}") for n in range(5)))
+        assert [client.response().header("connection") for _ in range(2)] == [None, "close"]
+        client.assert_closed()
+    assert served == ["/0", "/1"]
+
+
 def test_headers_of_the_options_are_sent_with_every_response() -> None:
     headers = [("x-extra", "1"), ("x-extra", "2")]
     with serve(count, lifespan="off", headers=headers) as server, server.connect() as client:

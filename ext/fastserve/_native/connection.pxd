@@ -19,7 +19,7 @@ cdef class Connection(Outlet):
     cdef str scheme
     cdef object client              # (host, port) or None, as in the scope
     cdef bytes client_name          # client_text(), made when first asked for
-    cdef Link read_link             # in one of the queues WAIT_HEAD .. WAIT_CLOSE
+    cdef Link read_link             # in one of the queues WAIT_FIRST .. WAIT_CLOSE
     cdef Link write_link            # in WAIT_WRITE
     cdef int waiting_for            # the queue read_link is in
     cdef int64_t quiet_since        # monotonic_ms; means something while no request is under way
@@ -27,12 +27,15 @@ cdef class Connection(Outlet):
     cdef bint reading_paused
     cdef bint write_warns           # asyncio's transports log what is written to a reset connection
     cdef object block_reader        # the transport's protocol after a large read, or None
-    cdef Py_ssize_t unwritten       # the transport's backlog when write_link was queued
+    cdef int64_t written            # bytes handed to the transport
+    cdef int64_t taken              # of these, what was gone when write_link was queued
+    cdef int stalls                 # so often in a row it was found that too little had moved
     cdef bint idle(self) except -1
     cdef int hand_over(self, bytes data) except -1
     cdef Lease lease(self)
     cdef int filled(self, Lease lease, Py_ssize_t n) except -1
     cdef int choose_reader(self) except -1
+    cdef int write_expired(self) except -1
     cdef int fail(self, object error) except -1
     cdef object __weakref__
 

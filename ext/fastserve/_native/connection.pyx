@@ -17,18 +17,20 @@ import struct
 from .asgi.scope cimport ScopeTemplate
 from .buffer cimport WriteBuffer, give_back
 from .channel cimport Channel
-from .deadlines cimport monotonic_ms, unlink
+from .deadlines cimport DeadlineQueue, monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .lease cimport Lease
 from .outlet cimport Outlet
-from .shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_KEEP_ALIVE, WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE,
-                      Shared)
+from .shared cimport (WAIT_BODY, WAIT_FIRST, WAIT_KEEP_ALIVE, WAIT_LINGER, WAIT_NOTHING,
+                      WAIT_WRITE, Shared)
+from .unread cimport untaken
 
 # Bytes of one read during an upload: larger blocks would be mapped and unmapped each time.
 cdef enum:
     READ_SIZE = 65536
     BLOCK_SIZE = 262144             # of the block that WebSocket's large reads share
     LARGE_READ = 8192               # with this a connection begins to read into it
+    STALLS_MOST = 2                 # halves of the time for writing without progress
 
 cdef int live_connections = 0
 
@@ -105,7 +107,7 @@ cdef class Connection(Outlet):
             self.scheme, self.client, server, shared.root_path, shared.state))
         shared.open.add(self)
         shared.row.connected()
-        self.wait_for(WAIT_HEAD)
+        self.wait_for(WAIT_FIRST)
 
     def data_received(self, bytes data not None):
         # Held here, for another may take its place meanwhile.
@@ -234,6 +236,7 @@ cdef class Connection(Outlet):
     cdef int hand_over(self, bytes data) except -1:
         if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
             self.shared.row.sent(PyBytes_GET_SIZE(data))
+            self.written += PyBytes_GET_SIZE(data)
             self.transport.write(data)
         return 0
 
@@ -250,6 +253,7 @@ cdef class Connection(Outlet):
         give_back(out)
         if self.transport is not None:
             self.shared.row.sent(PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data))
+            self.written += PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data)
             self.transport.writelines((before, data))
         return 0
 
@@ -288,7 +292,8 @@ cdef class Connection(Outlet):
         if not stalled:
             unlink(&self.write_link)
         elif self.transport is not None:
-            self.unwritten = self.transport.get_write_buffer_size()
+            self.stalls = 0
+            self.taken = self.written - <Py_ssize_t>self.transport.get_write_buffer_size()
             self.shared.queue(WAIT_WRITE).add(&self.write_link, monotonic_ms())
             self.shared.arm_tick()
         return 0
@@ -333,6 +338,9 @@ cdef class Connection(Outlet):
         self.closing = True
         unlink(&self.read_link)
         self.transport.close()
+        if self.transport.get_write_buffer_size() and self.write_link.before == NULL:
+            # It stays until that is taken, and must not stay for ever.
+            self.write_stalled(True)
         return 0
 
     cdef int abort(self) except -1:
@@ -370,15 +378,8 @@ cdef class Connection(Outlet):
     # Expirable
 
     cdef int expired(self, int kind) except -1:
-        cdef Py_ssize_t left
         if kind == WAIT_WRITE:
-            left = self.transport.get_write_buffer_size() if self.transport is not None else 0
-            if left < self.unwritten:
-                # Slow, but it moves.
-                self.write_stalled(True)
-            else:
-                self.abort()
-            return 0
+            return self.write_expired()
         self.waiting_for = WAIT_NOTHING
         if kind == WAIT_LINGER:
             self.abort()
@@ -386,6 +387,29 @@ cdef class Connection(Outlet):
             self.channel.timed_out(kind)
             self.flush()
         return 0
+
+    cdef int write_expired(self) except -1:
+        """Half the time for writing is over: slow is not stalled, if enough was taken.
+
+        The transport's backlog tells little, for the kernel asks for more only when much of its
+        own is gone; so where that has not moved, the kernel's is looked at from then on.
+        """
+        cdef DeadlineQueue queue = self.shared.queue(WAIT_WRITE)
+        cdef int64_t taken
+        if self.transport is None:
+            return 0
+        taken = self.written - <Py_ssize_t>self.transport.get_write_buffer_size()
+        if self.stalls:
+            taken -= untaken(self.transport)
+        if taken > self.taken and (taken - self.taken) * 1000 >= self.shared.min_rate * queue.span:
+            return self.write_stalled(True)
+        if self.stalls == STALLS_MOST:
+            return self.abort()
+        if self.stalls == 0:
+            self.taken = taken - untaken(self.transport)
+        self.stalls += 1
+        queue.add(&self.write_link, monotonic_ms())
+        return self.shared.arm_tick()
 
     cdef int fail(self, object error) except -1:
         """An error of our own: it costs this connection, and is told in full."""

@@ -12,10 +12,11 @@ from .lease cimport Lease
 from .websocket.deflate cimport DeflatePolicy
 
 
-# Kinds of deadline queue; a connection waits in at most one of WAIT_HEAD .. WAIT_CLOSE,
-# and besides in WAIT_WRITE.
+# Kinds of deadline queue; a connection waits in at most one of WAIT_FIRST .. WAIT_CLOSE,
+# and besides in WAIT_WRITE; a call of the application in one of the last two.
 cdef enum:
     WAIT_NOTHING = 0
+    WAIT_FIRST                      # for a connection's first byte
     WAIT_HEAD
     WAIT_IDLE                       # the first seconds of WAIT_KEEP_ALIVE
     WAIT_KEEP_ALIVE
@@ -26,6 +27,8 @@ cdef enum:
     WAIT_PONG
     WAIT_CLOSE                      # for the peer's close frame
     WAIT_WRITE
+    WAIT_REQUEST                    # for the end of the response
+    WAIT_GRACE                      # for an application whose client has left
 
 
 cdef class Shared:
@@ -39,7 +42,7 @@ cdef class Shared:
     cdef AccessLog access           # None: no access log
     cdef Row row                    # what is counted
     cdef bint clocked               # exchanges take the time: for the row, or the access log
-    cdef tuple queues               # by their kinds, from WAIT_HEAD on
+    cdef tuple queues               # by their kinds, from WAIT_FIRST on
     cdef object tick_timer          # None while nothing can be due
     cdef bytes fixed_fields         # --header lines, serialised
     cdef bytes server_field         # b"server: ...\r\n" or empty
@@ -58,6 +61,11 @@ cdef class Shared:
     cdef set running                # calls whose application is suspended
     cdef Call starting              # whose application is in its first step, or None
     cdef int limit_concurrency
+    cdef int limit_connection_requests
+    cdef int64_t min_rate           # bytes a second of a body or response under way; 0: any
+    cdef int64_t rate_grace         # milliseconds of waiting before it counts
+    cdef bint timed_requests        # WAIT_REQUEST is in use
+    cdef double cancel_grace        # seconds for an application whose client has left; < 0: no end
     cdef int64_t limit_requests
     cdef object on_max_requests
     cdef readonly int64_t requests
@@ -68,6 +76,8 @@ cdef class Shared:
                           object headers=*) except -1
     cdef int exchange_begins(self) except -1
     cdef int exchange_ends(self) except -1
+    cdef int client_left(self, Call call, bint spared) except -1
+    cdef int tell_overdue(self, Call call) except -1
     cdef DeadlineQueue queue(self, int kind)
     cdef int arm_tick(self) except -1
     cdef int became_idle(self) except -1

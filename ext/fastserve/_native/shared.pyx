@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 import asyncio
 import contextvars
 
-from fastserve._native.asgi.call import printable
+from fastserve._native.asgi.call import printable, stack_of
 
 from .access cimport AccessLog
 from .asgi.call cimport Call
@@ -31,6 +31,12 @@ LINGER = 5.0
 # After so many seconds without a request a connection gives back what it keeps for the next one.
 IDLE = 2.0
 
+# Seconds that a body may be waited for before its rate counts.
+RATE_GRACE = 5.0
+
+# What an application has at the end of a WebSocket to tidy up before it is cancelled, in seconds.
+LEAST_GRACE = 1.0
+
 
 cdef class Shared:
 
@@ -38,10 +44,12 @@ cdef class Shared:
                  str root_path="", response_headers=(), bytes server_header=b"fastserve",
                  bint date_header=True, limit_request_line=8192, limit_request_field=16384,
                  limit_request_head=65536, limit_request_fields=100, limit_request_body=0,
-                 limit_request_trailers=8192, limit_concurrency=0, limit_max_requests=0,
+                 limit_request_trailers=8192, limit_concurrency=0, limit_connection_requests=0,
+                 limit_min_rate=240, limit_max_requests=0,
                  on_max_requests=None, double timeout_keep_alive=75.0,
-                 double timeout_request_head=30.0, double timeout_request_body=30.0,
-                 double timeout_write=30.0, Row row=None, bint timed=False, websockets=True,
+                 double timeout_first_byte=10.0, double timeout_request_head=30.0,
+                 double timeout_request_body=30.0, double timeout_write=30.0,
+                 double timeout_request=0.0, cancel_on_disconnect=None, Row row=None, bint timed=False, websockets=True,
                  ws_max_size=16777216, ws_max_queue=32, ws_per_message_deflate=True,
                  ws_deflate_threshold=128, ws_deflate_level=1, ws_deflate_window=12,
                  ws_deflate_context=True, double ws_ping_interval=20.0,
@@ -60,15 +68,20 @@ cdef class Shared:
             self.access = AccessLog(loop, access_write, access_colour)
         self.row = Row() if row is None else row
         self.clocked = timed or access_write is not None
+        # Writing is looked at twice in its time, see Connection.write_expired.
         # The wait between exchanges has two stages; 0 switches off only the second.
         idle = min(IDLE, timeout_keep_alive) or IDLE
         keep_alive = max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else 0
         self.queues = tuple([DeadlineQueue(kind, seconds) for kind, seconds in (
-            (WAIT_HEAD, timeout_request_head), (WAIT_IDLE, idle), (WAIT_KEEP_ALIVE, keep_alive),
+            (WAIT_FIRST, timeout_first_byte), (WAIT_HEAD, timeout_request_head),
+            (WAIT_IDLE, idle), (WAIT_KEEP_ALIVE, keep_alive),
             (WAIT_BODY, timeout_request_body), (WAIT_LINGER, LINGER),
             (WAIT_OPEN, ws_handshake_timeout), (WAIT_PING, ws_ping_interval),
             (WAIT_PONG, ws_ping_timeout), (WAIT_CLOSE, ws_close_timeout),
-            (WAIT_WRITE, timeout_write))])
+            (WAIT_WRITE, timeout_write / 2), (WAIT_REQUEST, timeout_request),
+            (WAIT_GRACE, cancel_on_disconnect or LEAST_GRACE))])
+        self.timed_requests = timeout_request > 0
+        self.cancel_grace = -1 if cancel_on_disconnect is None else cancel_on_disconnect
         self.websockets = websockets
         self.ws_max_size = ws_max_size
         self.ws_max_queue = ws_max_queue
@@ -84,6 +97,9 @@ cdef class Shared:
         self.date_wanted = date_header
         self.date_second = -1
         self.limit_concurrency = limit_concurrency
+        self.limit_connection_requests = limit_connection_requests
+        self.min_rate = limit_min_rate
+        self.rate_grace = <int64_t>(RATE_GRACE * 1000)
         self.limit_requests = limit_max_requests
         self.on_max_requests = on_max_requests
         self.open = set()
@@ -170,12 +186,39 @@ cdef class Shared:
             self.became_idle()
         return 0
 
+    cdef int client_left(self, Call call, bint spared) except -1:
+        """The client of a call has left: the policy of --cancel-on-disconnect.
+
+        `spared`: its application is owed some time in any case.
+        """
+        cdef DeadlineQueue queue
+        cdef int64_t now
+        if self.cancel_grace < 0 or call.task is None:
+            return 0
+        if self.cancel_grace == 0 and not spared:
+            return call.cancel()
+        queue = self.queue(WAIT_GRACE)
+        now = monotonic_ms()
+        if call.deadline.before == NULL or call.deadline.due > now + queue.span:
+            call.deadline.owner = <void *>call
+            queue.add(&call.deadline, now)
+            self.arm_tick()
+        return 0
+
+    cdef int tell_overdue(self, Call call) except -1:
+        """Log where the application of a request stands whose time is up."""
+        self.logger.warning(
+            "a request has taken longer than %g s (--timeout-request) and is cancelled: %s %s\n%s",
+            self.queue(WAIT_REQUEST).span / 1000.0, call.method, printable(call.target),
+            stack_of(call.task))
+        return 0
+
     cdef int became_idle(self) except -1:
         """Hook: there may be nothing left to wait for."""
         return 0
 
     cdef DeadlineQueue queue(self, int kind):
-        return <DeadlineQueue>self.queues[kind - WAIT_HEAD]
+        return <DeadlineQueue>self.queues[kind - WAIT_FIRST]
 
     cdef int arm_tick(self) except -1:
         if self.tick_timer is None:

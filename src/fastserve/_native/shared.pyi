@@ -11,6 +11,8 @@ from fastserve._native.board import Row
 TICK: float
 LINGER: float
 IDLE: float
+RATE_GRACE: float
+LEAST_GRACE: float
 
 @disjoint_base
 class Shared:
@@ -33,12 +35,17 @@ class Shared:
         limit_request_body: int = 0,
         limit_request_trailers: int = 8192,
         limit_concurrency: int = 0,
+        limit_connection_requests: int = 0,
+        limit_min_rate: int = 240,
         limit_max_requests: int = 0,
         on_max_requests: Callable[[], object] | None = None,
         timeout_keep_alive: float = 75.0,
+        timeout_first_byte: float = 10.0,
         timeout_request_head: float = 30.0,
         timeout_request_body: float = 30.0,
         timeout_write: float = 30.0,
+        timeout_request: float = 0.0,
+        cancel_on_disconnect: float | None = None,
         row: Row | None = None,
         timed: bool = False,
         websockets: bool = True,

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from ..deadlines cimport Link
 from .task cimport TaskOwner
 
 
@@ -30,6 +31,7 @@ cdef class Call(TaskOwner):
     cdef bint lost                  # sending is over: ClientDisconnected
     cdef list receivers             # Signals of waiting receive() calls
     cdef list senders               # Signals of waiting send() calls
+    cdef Link deadline              # in WAIT_REQUEST, WAIT_GRACE or no queue
     cdef int64_t burst              # what was taken and sent without a wait, in bytes
     # for logs
     cdef str method
@@ -42,6 +44,7 @@ cdef class Call(TaskOwner):
     cdef int disconnect(self, bint lost) except -1
     cdef int restart(self) except -1
     cdef int cancel(self) except -1
+    cdef int abandon(self) except -1
     cdef int writable(self) except -1
     cdef object next_event(self)
     cdef int await_event(self) except -1

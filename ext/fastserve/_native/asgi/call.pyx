@@ -9,13 +9,20 @@ cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
+import traceback
+
 from fastserve._native.errors import ClientDisconnected, without_our_frames
 
+from ..deadlines cimport unlink
 from .awaitables cimport (DONE, PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PySendResult,
                           PyTypeObject, Turn, thrown)
 from .signal cimport Signal, new_signal, wake_all
 from .task cimport reraise_in_loop, start_task
 
+
+# Frames that a log shows of a task.
+cdef enum:
+    STACK_MOST = 50
 
 cdef extern from "Python.h":
     ctypedef struct PyMethodDescrObject:
@@ -134,6 +141,9 @@ cdef PyMethodDef *method_of(object kind, str name) except NULL:
 
 cdef class Call(TaskOwner):
 
+    def __dealloc__(self):
+        unlink(&self.deadline)
+
     cdef int run(self, object app, object scope, object context) except -1:
         """Start the application, and run it up to its first wait."""
         raise NotImplementedError
@@ -168,6 +178,13 @@ cdef class Call(TaskOwner):
             self.cancelled = True
             self.task.cancel()
         return 0
+
+    cdef int abandon(self) except -1:
+        """Cancel what goes on though the client has left, and has had its time."""
+        if self.task is not None:
+            self.logger.debug("cancelled, for the client has left: %s %s", self.method,
+                              printable(self.target))
+        return self.cancel()
 
     cdef int writable(self) except -1:
         """The transport takes data again."""
@@ -206,6 +223,23 @@ cdef class Call(TaskOwner):
             self.logger.error("Exception in ASGI application (%s %s)", self.method, target,
                               exc_info=without_our_frames(error))
         return 0
+
+
+def stack_of(task):
+    """Where a task that waits stands, as text: its coroutines, outermost first.
+
+    The frames of tasks that it waits for follow its own.
+    """
+    frames = []
+    while task is not None and len(frames) < STACK_MOST:
+        awaited = getattr(task, "get_coro", type(None))()
+        while awaited is not None and len(frames) < STACK_MOST:
+            frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+            if frame is not None:
+                frames.append((frame, frame.f_lineno))
+            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+        task = getattr(task, "_fut_waiter", None)
+    return "".join(traceback.StackSummary.extract(iter(frames)).format()).rstrip()
 
 
 def printable(target):

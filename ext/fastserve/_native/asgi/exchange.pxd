@@ -34,6 +34,8 @@ cdef class Sink(Channel):
     # The application is over. failed: it left no whole response; the sink answers
     # 500 if no head is out and cuts the connection or stream otherwise.
     cdef int application_ended(self, Exchange exchange, bint failed) except -1
+    # The time of the request is up: tell, and answer 504 or cut. The task is cancelled afterwards.
+    cdef int overdue(self, Exchange exchange) except -1
     # Answer the exchange's wish for another protocol (101, or what means it) with `headers`;
     # what comes from here on is for `successor`. Returns what came too early, which is too.
     cdef bytes switch_protocol(self, Exchange exchange, object headers, Channel successor)

@@ -19,6 +19,7 @@ from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 from fastserve._native.asgi.call import printable
 
 from ..channel cimport Channel
+from ..deadlines cimport unlink
 from .awaitables cimport DONE, failure
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_START,
@@ -58,6 +59,9 @@ cdef class Sink(Channel):
         raise NotImplementedError
 
     cdef int application_ended(self, Exchange exchange, bint failed) except -1:
+        raise NotImplementedError
+
+    cdef int overdue(self, Exchange exchange) except -1:
         raise NotImplementedError
 
     cdef bytes switch_protocol(self, Exchange exchange, object headers, Channel successor):
@@ -135,6 +139,20 @@ cdef class Exchange(Call):
             self.pieces = None
             self.queued = 0
             wake_all(self.senders, False)
+        return 0
+
+    cdef int expired(self, int kind) except -1:
+        """The request's time is up, or what its client has left to it.
+
+        The application is told once. One that ignores it holds nothing but itself: there is
+        nobody to send to any more.
+        """
+        cdef Call call = self.call()
+        if self.gone:
+            return call.abandon()
+        if self.sink is not None and call.task is not None:
+            self.sink.overdue(self)
+            call.cancel()
         return 0
 
     # The rules.
@@ -263,6 +281,7 @@ cdef class Exchange(Call):
             self.state = RESPONSE_TRAILERS
             return 0
         self.state = RESPONSE_COMPLETE
+        unlink(&self.deadline)
         wake_all(self.receivers, False)
         self.pieces = None
         self.sink.response_complete(self)

@@ -1,10 +1,11 @@
 """Starting the application: a coroutine run as an asyncio task from inside a callback."""
 
+from ..deadlines cimport Expirable
 from .signal cimport Resumable, Signal
 
 
 # Who wants to know that an application call is over. Implemented by the exchange.
-cdef class TaskOwner:
+cdef class TaskOwner(Expirable):
     # error: the exception the application ended with, or None
     cdef int task_ended(self, object error) except -1
 

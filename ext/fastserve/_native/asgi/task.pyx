@@ -21,6 +21,7 @@ from asyncio import base_tasks, format_helpers
 from asyncio.tasks import _enter_task, _leave_task, _register_task, _unregister_task
 from types import GenericAlias
 
+from ..deadlines cimport Expirable
 from .signal cimport Resumable, Signal
 
 
@@ -50,7 +51,7 @@ cdef tuple _STATE_NAMES = ("PENDING", "CANCELLED", "FINISHED")
 cdef int live_tasks = 0
 
 
-cdef class TaskOwner:
+cdef class TaskOwner(Expirable):
 
     cdef int task_ended(self, object error) except -1:
         raise NotImplementedError

@@ -146,6 +146,10 @@ cdef class WebSocket(Call):
             wake_all(self.senders, False)
         return wake_all(self.receivers, False)
 
+    cdef int expired(self, int kind) except -1:
+        """The client has left, and the application has had its time."""
+        return self.abandon()
+
     cdef int restart(self) except -1:
         self.restarting = True
         if self.state == SESSION_OPEN:

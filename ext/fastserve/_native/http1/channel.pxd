@@ -1,5 +1,7 @@
 """HTTP/1.1 over a connection: parser in, responses out, one exchange at a time."""
 
+from libc.stdint cimport int64_t
+
 from ..asgi.exchange cimport Exchange
 from ..asgi.scope cimport ScopeTemplate
 from .response cimport ResponseHalf
@@ -12,6 +14,10 @@ cdef class Http1Channel(ResponseHalf):
     cdef bint served                # an exchange was completed on this connection
     cdef bint closed                # nothing more is read or written
     cdef Py_ssize_t discarded       # bytes of a body nobody wants
+    cdef int requests               # of this connection; counted only where they are limited
+    cdef int64_t body_come          # bytes of the request's body
+    cdef int64_t body_waited        # milliseconds that somebody waited for them
+    cdef int64_t body_since         # monotonic_ms since which somebody waits; 0: nobody does
 
     cdef int process(self) except -1
     cdef int take_events(self) except -1
@@ -22,4 +28,6 @@ cdef class Http1Channel(ResponseHalf):
     cdef int take_end(self) except -1
     cdef int refuse(self, int status, str reason, object headers) except -1
     cdef int set_wait(self) except -1
+    cdef int await_body(self) except -1
+    cdef bint dribbles(self)
     cdef int log(self, Exchange exchange, int status) except -1

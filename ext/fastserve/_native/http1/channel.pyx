@@ -18,10 +18,10 @@ from ..asgi.exchange cimport RESPONSE_COMPLETE, RESPONSE_HELD, RESPONSE_NONE, Ex
 from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
-from ..deadlines cimport monotonic_us
+from ..deadlines cimport monotonic_ms, monotonic_us, unlink
 from ..outlet cimport Outlet
-from ..shared cimport (WAIT_BODY, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING, WAIT_OPEN,
-                       Shared)
+from ..shared cimport (WAIT_BODY, WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING,
+                       WAIT_OPEN, WAIT_REQUEST, Shared)
 from ..websocket.channel cimport offer_websocket
 from ..websocket.handshake cimport Handshake, read_handshake, wants_websocket
 from .parser cimport (CONNECT, EVENT_BODY, EVENT_END, EVENT_HEAD, HEAD, STATE_LENGTH, Event,
@@ -87,6 +87,7 @@ cdef class Http1Channel(ResponseHalf):
             # The exchange ended between the choice and the read.
             return self.data_received(data)
         self.parser.take_length(PyBytes_GET_SIZE(data))
+        self.body_come += PyBytes_GET_SIZE(data)
         self.continue_owed = False
         self.exchange.feed(data)
         return self.process()
@@ -142,6 +143,7 @@ cdef class Http1Channel(ResponseHalf):
         self.peer_done = True
         if self.exchange is not None:
             self.exchange.disconnect(False)
+            self.shared.client_left(self.exchange.call(), False)
         return self.process()
 
     cdef int connection_lost(self) except -1:
@@ -152,6 +154,7 @@ cdef class Http1Channel(ResponseHalf):
         if exchange is not None:
             self.log(exchange, LEFT)
             exchange.disconnect(True)
+            self.shared.client_left(exchange.call(), False)
         self.outlet = None
         return 0
 
@@ -171,7 +174,8 @@ cdef class Http1Channel(ResponseHalf):
         elif kind == WAIT_OPEN:
             if self.exchange is not None and self.exchange.state == RESPONSE_NONE:
                 self.refuse(503, "the application has not answered the handshake", ())
-        elif kind == WAIT_KEEP_ALIVE or (kind == WAIT_HEAD and not self.parser.waiting()):
+        elif (kind == WAIT_FIRST or kind == WAIT_KEEP_ALIVE
+              or (kind == WAIT_HEAD and not self.parser.waiting())):
             self.closed = True
             self.outlet.close(False)
         elif self.exchange is None and self.in_message:
@@ -224,11 +228,20 @@ cdef class Http1Channel(ResponseHalf):
         self.outlet.wait_for(WAIT_NOTHING)
         self.chunked = False
         self.discarded = 0
+        self.body_come = self.body_waited = self.body_since = 0
         self.keep_alive = parser.keep_alive()
         # RFC 9110 10.1.1: no 100 where the body has begun to come, or none will.
         self.continue_owed = (parser.expect_continue and parser.head.minor >= 1
                               and not parser.waiting()
                               and (parser.chunked or parser.length > 0))
+        if shared.limit_connection_requests:
+            self.requests += 1
+            if self.requests >= shared.limit_connection_requests:
+                self.keep_alive = False
+        if shared.timed_requests:
+            exchange.deadline.owner = <void *>exchange
+            shared.queue(WAIT_REQUEST).add(&exchange.deadline, monotonic_ms())
+            shared.arm_tick()
         shared.exchange_begins()
         if method is CONNECT:
             raise ParseError(501, "CONNECT is not implemented")
@@ -260,6 +273,7 @@ cdef class Http1Channel(ResponseHalf):
     cdef int take_body(self) except -1:
         cdef Exchange exchange = self.exchange
         self.continue_owed = False
+        self.body_come += self.parser.body_n
         if exchange is None:
             self.discarded += self.parser.body_n
             if self.discarded > DISCARD_MOST:
@@ -317,7 +331,9 @@ cdef class Http1Channel(ResponseHalf):
             self.log(exchange, exchange.status)
             self.outlet.cut(not self.chunked and exchange.content_length < 0)
         if exchange is not None:
+            unlink(&exchange.deadline)
             exchange.disconnect(True)
+            self.shared.client_left(exchange.call(), False)
             if exchange.call().task is None and not exchange.call().ended:
                 self.shared.exchange_ends()
         if self.outlet is not None:
@@ -326,19 +342,37 @@ cdef class Http1Channel(ResponseHalf):
 
     cdef int set_wait(self) except -1:
         """Choose the deadline that fits the state."""
+        if self.body_since and self.dribbles():
+            return self.timed_out(WAIT_BODY)
         if self.exchange is not None and self.exchange.guest is not None:
             self.outlet.wait_for(WAIT_OPEN if self.exchange.state == RESPONSE_NONE
                                  else WAIT_NOTHING)
         elif self.exchange is not None:
-            self.outlet.wait_for(WAIT_BODY if self.in_message and not self.peer_done
-                                 and self.exchange.starving() else WAIT_NOTHING)
+            if self.in_message and not self.peer_done and self.exchange.starving():
+                return self.await_body()
+            self.outlet.wait_for(WAIT_NOTHING)
         elif self.in_message:
-            self.outlet.wait_for(WAIT_BODY)
-        elif self.parser.waiting() or not self.served:
+            return self.await_body()
+        elif self.parser.waiting():
             self.outlet.wait_for(WAIT_HEAD)
         else:
-            self.outlet.wait_for(WAIT_IDLE)
+            self.outlet.wait_for(WAIT_IDLE if self.served else WAIT_FIRST)
         return 0
+
+    cdef int await_body(self) except -1:
+        """Somebody waits for more body from now on."""
+        self.body_since = monotonic_ms()
+        return self.outlet.wait_for(WAIT_BODY)
+
+    cdef bint dribbles(self):
+        """End a wait for body; whether all of it has come slower than it must.
+
+        Any byte ends a wait, be it of a chunk's head, but only the body's own count.
+        """
+        self.body_waited += monotonic_ms() - self.body_since
+        self.body_since = 0
+        return ((self.body_waited - self.shared.rate_grace) * self.shared.min_rate
+                > self.body_come * 1000)
 
     # Responses: the rest of the exchange's sink ---------------------------------
 
@@ -356,7 +390,7 @@ cdef class Http1Channel(ResponseHalf):
                 if self.parser.waiting():
                     self.outlet.process_soon()
                 elif exchange.starving():
-                    self.outlet.wait_for(WAIT_BODY)
+                    self.await_body()
         return 0
 
     cdef int response_complete(self, Exchange exchange) except -1:
@@ -410,6 +444,12 @@ cdef class Http1Channel(ResponseHalf):
             self.outlet.cut(not self.chunked and exchange.content_length < 0)
         return 0
 
+    cdef int overdue(self, Exchange exchange) except -1:
+        if exchange is self.exchange:
+            self.shared.tell_overdue(exchange.call())
+            self.refuse(504, "the application took too long", ())
+        return 0
+
     cdef bytes switch_protocol(self, Exchange exchange, object headers, Channel successor):
         """101, RFC 9110 section 15.2.2; the exchange is over without a response."""
         cdef Outlet outlet = self.outlet
@@ -433,6 +473,7 @@ cdef class Http1Channel(ResponseHalf):
         exchange.state = RESPONSE_COMPLETE
         exchange.sink = None
         exchange.guest = None
+        unlink(&exchange.deadline)
         rest = self.parser.take_rest()
         outlet.wait_for(WAIT_NOTHING)
         outlet.succeed(successor)

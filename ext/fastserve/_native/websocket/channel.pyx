@@ -103,7 +103,10 @@ cdef class WebSocketChannel(MessageSink):
         self.outlet = None
         session = self.session
         self.session = None
-        return session.arrived(True)
+        session.arrived(True)
+        if not session.closed_by_application:
+            self.shared.client_left(session, True)
+        return 0
 
     cdef int writable(self) except -1:
         if self.owed_pong is not None:
