@@ -36,6 +36,8 @@ MODULES = {
     "unread": [],
     "lease": [],
     "channel": [],
+    "tls": [],
+    "secure": [],
     "connection": [],
     "service": [],
     "http1.parser": ["fs_scan", "fs_http1", "fs_chunked", "fs_target"],
@@ -75,8 +77,14 @@ else:
         "release": ["-O3", "-fvisibility=hidden"],
         "profile": ["-O3", "-g", "-fno-omit-frame-pointer"],
         "debug": ["-O0", "-g", "-UNDEBUG"],
-        "asan": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer",
-                 "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+        "asan": [
+            "-O1",
+            "-g",
+            "-UNDEBUG",
+            "-fno-omit-frame-pointer",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=undefined",
+        ],
     }[MODE] + ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     LINK = ["-fsanitize=address,undefined"] if MODE == "asan" else []
 

@@ -2,10 +2,10 @@
 
 from libc.stdint cimport int64_t
 
-from .channel cimport Channel
 from .deadlines cimport Link
 from .lease cimport Lease
 from .outlet cimport Outlet
+from .secure cimport TlsFront
 from .shared cimport Shared
 
 
@@ -15,15 +15,15 @@ cdef int live_connections
 cdef class Connection(Outlet):
     cdef Shared shared
     cdef object transport           # None before connection_made and after connection_lost
-    cdef Channel channel            # None where transport is
+    cdef object tls                 # of a connection that is to speak TLS, see TlsLayer; or None
+    cdef TlsFront front             # what is between transport and channel; None: nothing
     cdef str scheme
     cdef object client              # (host, port) or None, as in the scope
     cdef bytes client_name          # client_text(), made when first asked for
-    cdef Link read_link             # in one of the queues WAIT_FIRST .. WAIT_CLOSE
+    cdef Link read_link             # in one of the queues WAIT_FIRST .. WAIT_HANDSHAKE
     cdef Link write_link            # in WAIT_WRITE
     cdef int waiting_for            # the queue read_link is in
     cdef int64_t quiet_since        # monotonic_ms; means something while no request is under way
-    cdef bint closing               # close() or abort() was called
     cdef bint reading_paused
     cdef bint write_warns           # asyncio's transports log what is written to a reset connection
     cdef object block_reader        # the transport's protocol after a large read, or None
@@ -36,8 +36,7 @@ cdef class Connection(Outlet):
     cdef int filled(self, Lease lease, Py_ssize_t n) except -1
     cdef int choose_reader(self) except -1
     cdef int write_expired(self) except -1
-    cdef int fail(self, object error) except -1
     cdef object __weakref__
 
 
-cdef Connection new_connection(Shared shared, str scheme)
+cdef Connection new_connection(Shared shared, str scheme, object tls)

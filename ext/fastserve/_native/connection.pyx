@@ -21,8 +21,9 @@ from .deadlines cimport DeadlineQueue, monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .lease cimport Lease
 from .outlet cimport Outlet
-from .shared cimport (WAIT_BODY, WAIT_FIRST, WAIT_KEEP_ALIVE, WAIT_LINGER, WAIT_NOTHING,
-                      WAIT_WRITE, Shared)
+from .secure cimport TlsFront
+from .shared cimport (MAKE_ROOM, WAIT_BODY, WAIT_FIRST, WAIT_HANDSHAKE, WAIT_KEEP_ALIVE,
+                      WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE, Shared)
 from .unread cimport untaken
 
 # Bytes of one read during an upload: larger blocks would be mapped and unmapped each time.
@@ -35,11 +36,12 @@ cdef enum:
 cdef int live_connections = 0
 
 
-cdef Connection new_connection(Shared shared, str scheme):
-    """One to be; the event loop calls its `connection_made`."""
+cdef Connection new_connection(Shared shared, str scheme, object tls):
+    """One to be; the event loop calls its `connection_made`. `tls`: see `TlsLayer`, or None."""
     cdef Connection connection = Connection.__new__(Connection)
     connection.shared = shared
     connection.scheme = scheme
+    connection.tls = tls
     return connection
 
 
@@ -103,6 +105,9 @@ cdef class Connection(Outlet):
         if server == shared.server:
             server = shared.server  # one object for all
         shared.server = server
+        if self.tls is not None:
+            self.front = TlsFront(shared, self, self.tls)
+            self.secure = True
         self.channel = Http1Channel(shared, self, ScopeTemplate(
             self.scheme, self.client, server, shared.root_path, shared.state))
         shared.open.add(self)
@@ -112,6 +117,9 @@ cdef class Connection(Outlet):
     def data_received(self, bytes data not None):
         # Held here, for another may take its place meanwhile.
         cdef Channel channel = self.channel
+        if self.front is not None:
+            self.front.data_received(data)
+            return
         self.shared.row.received(PyBytes_GET_SIZE(data))
         if self.closing:
             return
@@ -173,6 +181,8 @@ cdef class Connection(Outlet):
         cdef Channel channel = self.channel
         if self.closing or channel is None:
             return False
+        if self.front is not None and not self.front.eof_received():
+            return self.front.established()
         self.corked = True
         try:
             channel.eof_received()
@@ -188,6 +198,8 @@ cdef class Connection(Outlet):
         unlink(&self.read_link)
         unlink(&self.write_link)
         self.closing = True
+        if self.front is not None:
+            self.front.connection_lost()
         self.out = None
         self.held = -1
         if channel is not None:
@@ -234,6 +246,8 @@ cdef class Connection(Outlet):
         return 0
 
     cdef int hand_over(self, bytes data) except -1:
+        if self.front is not None:
+            return self.front.write(data)
         if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
             self.shared.row.sent(PyBytes_GET_SIZE(data))
             self.written += PyBytes_GET_SIZE(data)
@@ -243,7 +257,7 @@ cdef class Connection(Outlet):
     cdef int write_object(self, object data) except -1:
         cdef WriteBuffer out = self.out
         cdef bytes before
-        if out is None or out.used == 0 or self.held >= 0 or self.write_warns:
+        if out is None or out.used == 0 or self.held >= 0 or self.write_warns or self.secure:
             # asyncio's `writelines` of Python 3.12 and 3.13 never makes its writer pause.
             self.flush()
             return self.hand_over(data)
@@ -255,6 +269,21 @@ cdef class Connection(Outlet):
             self.shared.row.sent(PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data))
             self.written += PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data)
             self.transport.writelines((before, data))
+        return 0
+
+    cdef int write_wire(self, object data) except -1:
+        cdef bytes each
+        if self.transport is None or (self.write_warns and self.transport.is_closing()):
+            return 0
+        if type(data) is list and self.write_warns:
+            data = b"".join(data)   # see `write_object`
+        if type(data) is bytes:
+            self.written += PyBytes_GET_SIZE(data)
+            self.transport.write(data)
+        else:
+            for each in data:
+                self.written += PyBytes_GET_SIZE(each)
+            self.transport.writelines(data)
         return 0
 
     cdef int pause_reading(self) except -1:
@@ -271,6 +300,7 @@ cdef class Connection(Outlet):
 
     cdef bint idle(self) except -1:
         return (not self.closing and self.channel is not None and self.channel.idle()
+                and (self.front is None or self.front.idle())
                 and not self.transport.is_closing())
 
     cdef int wait_for(self, int kind) except -1:
@@ -322,8 +352,10 @@ cdef class Connection(Outlet):
     cdef int close(self, bint linger) except -1:
         if self.closing:
             return 0
+        self.flush()
+        if self.front is not None:
+            self.front.end()
         if linger and self.transport.can_write_eof():
-            self.flush()
             self.resume_reading()
             self.wait_for(WAIT_LINGER)
             self.closing = True
@@ -334,7 +366,6 @@ cdef class Connection(Outlet):
                     # The peer's reset came first; asyncio lets shutdown(2) say so.
                     self.transport.abort()
             return 0
-        self.flush()
         self.closing = True
         unlink(&self.read_link)
         self.transport.close()
@@ -383,6 +414,8 @@ cdef class Connection(Outlet):
         self.waiting_for = WAIT_NOTHING
         if kind == WAIT_LINGER:
             self.abort()
+        elif kind == WAIT_HANDSHAKE or kind == MAKE_ROOM:
+            self.front.timed_out(kind)
         elif self.channel is not None and not self.closing:
             self.channel.timed_out(kind)
             self.flush()
@@ -412,7 +445,6 @@ cdef class Connection(Outlet):
         return self.shared.arm_tick()
 
     cdef int fail(self, object error) except -1:
-        """An error of our own: it costs this connection, and is told in full."""
         self.shared.logger.error("internal error on a connection", exc_info=error)
         self.abort()
         return 0

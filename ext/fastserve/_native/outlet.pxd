@@ -14,9 +14,13 @@ cdef class Outlet(Expirable):
     cdef Py_ssize_t held            # out.data[held:] stays when flushed (a response head); -1: nothing
     cdef bint corked                # inside a read callback: its end flushes
     cdef bint writing_paused        # the transport is above its high-water mark
+    cdef bint secure                # the socket carries something else than what is written
+    cdef Channel channel            # None before connection_made and after connection_lost
+    cdef bint closing               # close() or abort() was called
 
     cdef int flush(self) except -1
     cdef int write_object(self, object data) except -1
+    cdef int write_wire(self, object data) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
     cdef int wait_for(self, int kind) except -1
@@ -26,6 +30,7 @@ cdef class Outlet(Expirable):
     cdef int abort(self) except -1
     cdef int cut(self, bint reset) except -1
     cdef int write_stalled(self, bint stalled) except -1
+    cdef int fail(self, object error) except -1
     cdef object transport_object(self)
     cdef bytes client_text(self)
 

@@ -17,6 +17,10 @@ cdef class Outlet(Expirable):
         """Flush, then hand `data` (bytes) over as it is, in front of a held head."""
         raise NotImplementedError
 
+    cdef int write_wire(self, object data) except -1:
+        """Hand `data`, bytes or a list of them, to the transport as it is, past the front."""
+        raise NotImplementedError
+
     cdef int pause_reading(self) except -1:
         raise NotImplementedError
 
@@ -54,6 +58,10 @@ cdef class Outlet(Expirable):
 
     cdef int write_stalled(self, bint stalled) except -1:
         """Begin or end to count the time without progress in writing."""
+        raise NotImplementedError
+
+    cdef int fail(self, object error) except -1:
+        """An error of our own: it costs this connection, and is told in full."""
         raise NotImplementedError
 
     cdef object transport_object(self):

@@ -1,4 +1,4 @@
-"""Files to sockets by sendfile(2), past the event loop's own transport.
+"""Files to sockets by sendfile(2), past the event loop's own transport; not so over TLS.
 
 asyncio's and uvloop's transports keep their socket to themselves, so this first lets the
 transport run empty, then works on the socket, and waits for it to become writable through
@@ -13,7 +13,7 @@ from fastserve._native.errors import ClientDisconnected
 from .asgi.exchange cimport Exchange
 from .asgi.signal cimport Signal, new_signal
 from .board cimport Row
-from .outlet cimport Outlet
+from .outlet cimport FLUSH_SIZE, Outlet
 
 # One call's most: other connections get their turn after it.
 AT_ONCE = 1 << 20
@@ -27,6 +27,9 @@ async def send_file(Outlet outlet not None, Exchange exchange not None, Row row 
     Everything written before leaves first. Raises ClientDisconnected when the peer goes,
     OSError when the file cannot be read or ends early; part of it may then be sent.
     """
+    if outlet.secure:
+        await _copy_through(outlet, exchange, fd, None if offset < 0 else offset, count)
+        return
     transport = outlet.transport_object()
     low, high = transport.get_write_buffer_limits()
     outlet.flush()
@@ -78,6 +81,27 @@ async def _copy(Outlet outlet, Exchange exchange, Row row, int target, int fd, o
                 await asyncio.sleep(0)
     finally:
         # It was counted as a whole, to be checked against the content-length.
+        exchange.body_sent -= left
+
+
+async def _copy_through(Outlet outlet, Exchange exchange, int fd, offset, left):
+    """By way of the transport, for a socket that carries something else than the file's bytes."""
+    try:
+        while left:
+            await _writable(outlet, exchange)
+            if exchange.lost:
+                raise ClientDisconnected("the client has disconnected")
+            most = min(left, FLUSH_SIZE)
+            data = os.read(fd, most) if offset is None else os.pread(fd, most, offset)
+            if not data:
+                raise OSError("the file became shorter while it was sent")
+            outlet.write_object(data)
+            left -= len(data)
+            if offset is not None:
+                offset += len(data)
+            if left:
+                await asyncio.sleep(0)
+    finally:
         exchange.body_sent -= left
 
 

@@ -14,6 +14,7 @@ from .asgi.websocket cimport live_websockets
 from .connection cimport Connection, live_connections, new_connection
 from .deadlines cimport monotonic_ms
 from .shared cimport Shared
+from .tls cimport live_layers
 from .unread cimport unread
 
 cdef extern from "fs_memory.h":
@@ -23,7 +24,7 @@ cdef extern from "fs_memory.h":
 def live_objects():
     """How many native objects are alive, by class: for leak checks in tests."""
     return {"Connection": live_connections, "Exchange": live_exchanges,
-            "RequestTask": live_tasks, "WebSocket": live_websockets}
+            "RequestTask": live_tasks, "TlsLayer": live_layers, "WebSocket": live_websockets}
 
 
 def keep_freed_blocks():
@@ -38,9 +39,12 @@ def keep_freed_blocks():
 cdef class Service(Shared):
     """See docs/design/http1-server.md for the arguments and what each method does."""
 
-    def make_protocol(self, str scheme="http"):
-        """A protocol for one connection; `loop.create_server` takes this as its factory."""
-        return new_connection(self, scheme)
+    def make_protocol(self, str scheme="http", *, tls=None):
+        """A protocol for one connection; `loop.create_server` takes this as its factory.
+
+        `tls`: the connection speaks TLS, see `TlsLayer`, and its scheme is https.
+        """
+        return new_connection(self, scheme if tls is None else "https", tls)
 
     @property
     def connections(self):

@@ -12,9 +12,10 @@ from .lease cimport Lease
 from .websocket.deflate cimport DeflatePolicy
 
 
-# Kinds of deadline queue; a connection waits in at most one of WAIT_FIRST .. WAIT_CLOSE,
+# Kinds of deadline queue; a connection waits in at most one of WAIT_FIRST .. WAIT_HANDSHAKE,
 # and besides in WAIT_WRITE; a call of the application in one of the last two.
 cdef enum:
+    MAKE_ROOM = -1                  # no queue: of what expires because others need its place
     WAIT_NOTHING = 0
     WAIT_FIRST                      # for a connection's first byte
     WAIT_HEAD
@@ -26,6 +27,7 @@ cdef enum:
     WAIT_PING                       # until it is time for a ping
     WAIT_PONG
     WAIT_CLOSE                      # for the peer's close frame
+    WAIT_HANDSHAKE                  # for the end of a TLS handshake
     WAIT_WRITE
     WAIT_REQUEST                    # for the end of the response
     WAIT_GRACE                      # for an application whose client has left
@@ -67,6 +69,8 @@ cdef class Shared:
     cdef bint timed_requests        # WAIT_REQUEST is in use
     cdef double cancel_grace        # seconds for an application whose client has left; < 0: no end
     cdef int64_t limit_requests
+    cdef int limit_handshakes       # 0: none
+    cdef int handshakes             # TLS handshakes under way; each is in WAIT_HANDSHAKE
     cdef object on_max_requests
     cdef readonly int64_t requests
     cdef readonly int exchanges

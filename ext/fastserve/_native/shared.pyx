@@ -28,6 +28,8 @@ TICK = 1.0
 # How long a peer may take to read a last answer before the connection is cut, in seconds.
 LINGER = 5.0
 
+FOREVER = 9e8
+
 # After so many seconds without a request a connection gives back what it keeps for the next one.
 IDLE = 2.0
 
@@ -54,7 +56,8 @@ cdef class Shared:
                  ws_deflate_threshold=128, ws_deflate_level=1, ws_deflate_window=12,
                  ws_deflate_context=True, double ws_ping_interval=20.0,
                  double ws_ping_timeout=20.0, double ws_handshake_timeout=30.0,
-                 double ws_close_timeout=10.0):
+                 double ws_close_timeout=10.0, double timeout_handshake=10.0,
+                 limit_handshakes=1000):
         cdef WriteBuffer fields = WriteBuffer()
         self.app = app
         self.loop = loop
@@ -78,6 +81,8 @@ cdef class Shared:
             (WAIT_BODY, timeout_request_body), (WAIT_LINGER, LINGER),
             (WAIT_OPEN, ws_handshake_timeout), (WAIT_PING, ws_ping_interval),
             (WAIT_PONG, ws_ping_timeout), (WAIT_CLOSE, ws_close_timeout),
+            # Without a limit too, so that the oldest is found.
+            (WAIT_HANDSHAKE, timeout_handshake or FOREVER),
             (WAIT_WRITE, timeout_write / 2), (WAIT_REQUEST, timeout_request),
             (WAIT_GRACE, cancel_on_disconnect or LEAST_GRACE))])
         self.timed_requests = timeout_request > 0
@@ -101,6 +106,7 @@ cdef class Shared:
         self.min_rate = limit_min_rate
         self.rate_grace = <int64_t>(RATE_GRACE * 1000)
         self.limit_requests = limit_max_requests
+        self.limit_handshakes = limit_handshakes
         self.on_max_requests = on_max_requests
         self.open = set()
         self.running = set()

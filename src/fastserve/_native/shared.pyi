@@ -60,6 +60,8 @@ class Shared:
         ws_ping_timeout: float = 20.0,
         ws_handshake_timeout: float = 30.0,
         ws_close_timeout: float = 10.0,
+        timeout_handshake: float = 10.0,
+        limit_handshakes: int = 1000,
     ) -> None: ...
     @property
     def app(self) -> Callable[..., Any]: ...

@@ -61,6 +61,7 @@ cdef class ScopeTemplate:
 
         `http_version`: None stands for "1.1".
         """
+        cdef dict extensions
         cdef dict scope = PyDict_Copy(self.base)
         PyDict_SetItem(scope, "asgi", PyDict_Copy(_ASGI))
         PyDict_SetItem(scope, "path", self.mounted(decode_path(raw_path, escaped)))
@@ -74,13 +75,13 @@ cdef class ScopeTemplate:
         if http_version is not None:
             # No interim responses and no chunked coding there, so no hints and no trailers.
             PyDict_SetItem(scope, "http_version", http_version)
-            PyDict_SetItem(scope, "extensions", {"http.response.pathsend": {},
-                                                 "http.response.zerocopysend": {}})
+            extensions = {"http.response.pathsend": {}, "http.response.zerocopysend": {}}
         else:
-            PyDict_SetItem(scope, "extensions", {"http.response.trailers": {},
-                                                 "http.response.early_hint": {},
-                                                 "http.response.pathsend": {},
-                                                 "http.response.zerocopysend": {}})
+            extensions = {"http.response.trailers": {}, "http.response.early_hint": {},
+                          "http.response.pathsend": {}, "http.response.zerocopysend": {}}
+        if self.tls is not None:
+            PyDict_SetItem(extensions, "tls", self.tls_extension())
+        PyDict_SetItem(scope, "extensions", extensions)
         if self.state is not None:
             PyDict_SetItem(scope, "state", PyDict_Copy(self.state))
         return scope
@@ -100,9 +101,19 @@ cdef class ScopeTemplate:
         scope["headers"] = headers
         scope["subprotocols"] = subprotocols
         scope["extensions"] = {"websocket.http.response": {}}
+        if self.tls is not None:
+            scope["extensions"]["tls"] = self.tls_extension()
         if self.state is not None:
             scope["state"] = PyDict_Copy(self.state)
         return scope
+
+    cdef dict tls_extension(self):
+        """The request's own, with the one list that it can hold."""
+        cdef dict extension = PyDict_Copy(self.tls)
+        chain = extension.get("client_cert_chain")
+        if chain is not None:
+            extension["client_cert_chain"] = list(chain)
+        return extension
 
     cdef str mounted(self, str path):
         """`path`, under the mount point if it is not already."""
