@@ -309,6 +309,32 @@ def test_the_defaults_warn_of_nothing() -> None:
     assert warnings() == ""
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"behind": "nginx"}, ""),
+        ({"behind": "nginx", "uds": "s"}, ""),
+        ({"behind": "nginx", "host": "0.0.0.0"}, "nginx is believed on this machine only, but "),
+        ({"behind": "nginx", "bind": ["[::1]:80", "*:80"]}, "nginx is believed on this machine "),
+        ({"behind": "nginx", "host": "::", "forwarded_allow_ips": "192.0.2.7"}, ""),
+        ({"behind": "traefik", "host": "0.0.0.0"}, ""),
+        ({"host": "0.0.0.0"}, ""),
+        ({"forwarded_allow_ips": "*"}, ""),
+        ({"forwarded_allow_ips": "*", "host": "::"}, "forwarded_allow_ips: whoever can connect "),
+        ({"forwarded_hops": 1, "host": "::"}, "forwarded_hops: whoever can connect is believed "),
+        ({"forwarded_hops": 1, "host": "::", "proxy_headers": False}, ""),
+        (
+            {"behind": "alb", "proxy_headers": "no"},
+            "behind: nothing is believed of alb, ",
+        ),
+    ],
+)
+def test_whom_the_server_believes_is_warned_of(options: dict[str, Any], told: str) -> None:
+    found = warnings(**options)
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+
+
 def test_a_port_of_kubernetes_is_told_to_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTSERVE_PORT", "tcp://10.0.0.1:80")
     assert warnings().startswith("FASTSERVE_PORT is not taken for the port: Kubernetes sets it")

@@ -25,7 +25,7 @@ from fastserve.importer import ASGIApp, load_app
 from fastserve.lifespan import Lifespan
 from fastserve.logging import configure
 from fastserve.loops import loop_factory, loop_name
-from fastserve.options import Headers, Mode, Option, Size
+from fastserve.options import Headers, Mode, Option, Place, Size
 from fastserve.sources import is_of_kubernetes
 from fastserve.stopping import Stop, longest_stop
 
@@ -34,6 +34,7 @@ __all__ = ["check", "warnings_of"]
 _WIDEST = 32
 # What Kubernetes gives a pod to end (terminationGracePeriodSeconds) unless told otherwise.
 _GRACE = 30.0
+_HERE = ("127.0.0.1", "::1", "localhost")
 _CPU_QUOTA = "/sys/fs/cgroup/cpu.max"
 
 
@@ -197,6 +198,7 @@ def warnings_of(config: Config) -> list[str]:
         *_about_processors(config),
         *_about_stopping(config),
         *_about_replacing(config),
+        *_about_proxies(config),
         *_about_paths(config),
         *_about_packages(config),
         *_about_variables(),
@@ -248,6 +250,34 @@ def _about_replacing(config: Config) -> Iterator[str]:
     for name in idle:
         if config.get(name):
             yield f"{config.origin(name)} does nothing without --workers"
+
+
+def _about_proxies(config: Config) -> Iterator[str]:
+    proxies = config.proxies
+    if not proxies.proxy_headers:
+        if proxies.behind is not None:
+            yield (
+                f"{config.origin('behind')}: nothing is believed of {proxies.behind}, because "
+                f"{config.origin('proxy_headers')} is off"
+            )
+    elif all(map(_is_here, config.bind.places)):
+        return
+    elif "*" in proxies.forwarded_allow_ips or proxies.forwarded_hops:
+        name = "forwarded_hops" if proxies.forwarded_hops else "forwarded_allow_ips"
+        yield (
+            f"{config.origin(name)}: whoever can connect is believed about who is asking, so "
+            "nobody but the proxy must reach the port"
+        )
+    elif proxies.behind is not None and {*proxies.forwarded_allow_ips} <= {*_HERE, "unix"}:
+        yield (
+            f"{proxies.behind} is believed on this machine only, but others can connect: if it is "
+            "elsewhere, --forwarded-allow-ips has its address"
+        )
+
+
+def _is_here(place: Place) -> bool:
+    """Whether only this machine can connect; a descriptor's socket may be any."""
+    return place.path is not None or place.host in _HERE
 
 
 def _about_paths(config: Config) -> Iterator[str]:
