@@ -25,6 +25,9 @@ NATIVE = [
     ("leaves", "B"),  # declarations of stratum A
     ("buffer", "B"),
     ("headers", "B"),
+    ("networks", "B"),
+    ("proxy_protocol", "B"),
+    ("forwarded", "B"),
     ("http1.parser", "B"),
     ("http1.writer", "B"),
     ("websocket.handshake", "B"),
@@ -52,6 +55,8 @@ NATIVE = [
     ("http1.response", "C"),
     ("http1.channel", "C"),
     ("tls", "C"),
+    ("front", "C"),
+    ("proxy_front", "C"),
     ("secure", "C"),
     ("connection", "C"),
     ("service", "C"),

@@ -242,6 +242,7 @@ class Server:
     def _make_service(self, app: ASGIApp, access: _Access) -> Service:
         config = self.config
         limits, timeouts, websocket = config.limits, config.timeouts, config.websocket
+        proxies = config.proxies
         names = {name for name, _ in config.http.headers}
         most = limits.max_requests
         if most:
@@ -255,6 +256,10 @@ class Server:
             access_write=access.write,
             access_colour=access.colour,
             root_path=config.http.root_path,
+            forwarded_headers=proxies.forwarded_headers if proxies.proxy_headers else (),
+            forwarded_allow_ips=proxies.forwarded_allow_ips,
+            forwarded_hops=proxies.forwarded_hops,
+            proxy_protocol=proxies.proxy_protocol,
             response_headers=list(config.http.headers),
             server_header=(
                 b"fastserve" if config.http.server_header and b"server" not in names else None

@@ -3,9 +3,9 @@
 from libc.stdint cimport int64_t
 
 from .deadlines cimport Link
+from .front cimport Front
 from .lease cimport Lease
 from .outlet cimport Outlet
-from .secure cimport TlsFront
 from .shared cimport Shared
 
 
@@ -16,7 +16,7 @@ cdef class Connection(Outlet):
     cdef Shared shared
     cdef object transport           # None before connection_made and after connection_lost
     cdef object tls                 # of a connection that is to speak TLS, see TlsLayer; or None
-    cdef TlsFront front             # what is between transport and channel; None: nothing
+    cdef Front front                # what is between transport and channel; None: nothing
     cdef str scheme
     cdef object client              # (host, port) or None, as in the scope
     cdef bytes client_name          # client_text(), made when first asked for
@@ -35,6 +35,8 @@ cdef class Connection(Outlet):
     cdef Lease lease(self)
     cdef int filled(self, Lease lease, Py_ssize_t n) except -1
     cdef int choose_reader(self) except -1
+    cdef int open_channel(self, object server, str host) except -1
+    cdef int secure_front(self) except -1
     cdef int write_expired(self) except -1
     cdef object __weakref__
 

@@ -21,6 +21,8 @@ from .deadlines cimport DeadlineQueue, monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .lease cimport Lease
 from .outlet cimport Outlet
+from .proxy_front cimport ProxyFront
+from .proxy_protocol cimport ProxyHeader
 from .secure cimport TlsFront
 from .shared cimport (MAKE_ROOM, WAIT_BODY, WAIT_FIRST, WAIT_HANDSHAKE, WAIT_KEEP_ALIVE,
                       WAIT_LINGER, WAIT_NOTHING, WAIT_WRITE, Shared)
@@ -105,14 +107,32 @@ cdef class Connection(Outlet):
         if server == shared.server:
             server = shared.server  # one object for all
         shared.server = server
-        if self.tls is not None:
-            self.front = TlsFront(shared, self, self.tls)
-            self.secure = True
-        self.channel = Http1Channel(shared, self, ScopeTemplate(
-            self.scheme, self.client, server, shared.root_path, shared.state))
+        host = peer_host(transport, peer)
+        self.open_channel(server, host)
         shared.open.add(self)
         shared.row.connected()
         self.wait_for(WAIT_FIRST)
+        if shared.proxy_protocol:
+            self.front = ProxyFront(shared, self)
+            if host is None or not shared.trust.networks.holds_peer(host):
+                (<ProxyFront>self.front).refuse()
+        elif self.tls is not None:
+            self.secure_front()
+
+    cdef int open_channel(self, object server, str host) except -1:
+        """host: who is asked whether its fields of forwarding are believed; None: nobody."""
+        cdef Shared shared = self.shared
+        cdef ScopeTemplate template = ScopeTemplate(
+            self.scheme, self.client, server, shared.root_path, shared.state)
+        if host is not None:
+            template.believed = shared.trust.believed(host)
+        self.channel = Http1Channel(shared, self, template)
+        return 0
+
+    cdef int secure_front(self) except -1:
+        self.front = TlsFront(self.shared, self, self.tls)
+        self.secure = True
+        return 0
 
     def data_received(self, bytes data not None):
         # Held here, for another may take its place meanwhile.
@@ -393,6 +413,22 @@ cdef class Connection(Outlet):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return self.abort()
 
+    cdef int introduce(self, ProxyHeader header, bytes rest) except -1:
+        self.front = None
+        if self.tls is not None:
+            self.secure_front()
+        if header.tells:
+            self.client = header.client
+            self.client_name = None
+            # A unix socket's client is on the proxy's machine, of which our networks say nothing.
+            self.open_channel(header.server,
+                              None if header.client is None else header.client[0])
+        if PyBytes_GET_SIZE(rest):
+            self.data_received(rest)
+        else:
+            self.wait_for(WAIT_FIRST)
+        return 0
+
     cdef object transport_object(self):
         return self.transport
 
@@ -448,6 +484,16 @@ cdef class Connection(Outlet):
         self.shared.logger.error("internal error on a connection", exc_info=error)
         self.abort()
         return 0
+
+
+cdef str peer_host(object transport, object name):
+    """What networks know a socket's peer by: its address, "unix", or None if it has left."""
+    if isinstance(name, (tuple, list)):
+        return str(name[0])
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
+        return "unix"
+    return None
 
 
 cdef object address(object name):

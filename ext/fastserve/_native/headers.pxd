@@ -18,6 +18,19 @@ cdef enum:
     NAME_DATE
     NAME_SERVER
     NAME_TRAILER
+    # of forwarding, these to the last
+    NAME_FORWARDED
+    NAME_X_FORWARDED_FOR
+    NAME_X_FORWARDED_PROTO
+    NAME_X_FORWARDED_HOST
+    NAME_X_FORWARDED_PORT
+    NAME_X_FORWARDED_PREFIX
+    NAME_X_REAL_IP
+    NAME_CF_CONNECTING_IP
+
+# One bit for each field of forwarding, 0 for others.
+cdef inline uint32_t field_bit(uint8_t kind) noexcept:
+    return <uint32_t>1 << (kind - NAME_FORWARDED) if kind >= NAME_FORWARDED else 0
 
 cdef uint8_t name_id(const uint8_t *p, Py_ssize_t n) noexcept
 cdef bytes lower_name(const uint8_t *p, Py_ssize_t n)
@@ -29,6 +42,7 @@ cdef class HeaderBlock:
     cdef fs_field *fields           # offsets into raw; heap, `count` entries, then `count` ids
     cdef uint8_t *ids               # NAME_* of each field; points behind fields
     cdef uint32_t count
+    cdef object origin              # what fields of forwarding make of it; None: nobody has asked
     cdef list pairs                 # [(name, value)], never handed out itself: see copy()
 
     cdef bint same(self, const uint8_t *p, Py_ssize_t n) noexcept

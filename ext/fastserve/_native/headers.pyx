@@ -30,24 +30,28 @@ cdef struct Known:
 cdef Known known[SLOTS]
 cdef list _known_names = []         # owns what `known` points to
 
-_FRAMING = {
+_TOLD = {
     b"host": NAME_HOST, b"content-length": NAME_CONTENT_LENGTH,
     b"transfer-encoding": NAME_TRANSFER_ENCODING, b"connection": NAME_CONNECTION,
     b"expect": NAME_EXPECT, b"te": NAME_TE, b"upgrade": NAME_UPGRADE,
     b"date": NAME_DATE, b"server": NAME_SERVER, b"trailer": NAME_TRAILER,
+    b"forwarded": NAME_FORWARDED, b"x-forwarded-for": NAME_X_FORWARDED_FOR,
+    b"x-forwarded-proto": NAME_X_FORWARDED_PROTO, b"x-forwarded-host": NAME_X_FORWARDED_HOST,
+    b"x-forwarded-port": NAME_X_FORWARDED_PORT,
+    b"x-forwarded-prefix": NAME_X_FORWARDED_PREFIX, b"x-real-ip": NAME_X_REAL_IP,
+    b"cf-connecting-ip": NAME_CF_CONNECTING_IP,
 }
 _COMMON = (
     b"accept accept-charset accept-encoding accept-language access-control-request-headers "
-    b"access-control-request-method authorization baggage cache-control cf-connecting-ip cf-ray "
-    b"content-encoding content-language content-type cookie dnt forwarded from if-match "
+    b"access-control-request-method authorization baggage cache-control cf-ray "
+    b"content-encoding content-language content-type cookie dnt from if-match "
     b"if-modified-since if-none-match if-range if-unmodified-since keep-alive last-event-id "
     b"max-forwards origin pragma priority proxy-connection range referer sec-ch-ua "
     b"sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site "
     b"sec-fetch-user sec-gpc sec-websocket-extensions sec-websocket-key "
     b"sec-websocket-protocol sec-websocket-version traceparent tracestate "
     b"upgrade-insecure-requests user-agent via x-amzn-trace-id x-api-key x-csrf-token "
-    b"x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-prefix x-forwarded-proto "
-    b"x-real-ip x-request-id x-requested-with "
+    b"x-request-id x-requested-with "
     b"accept-ranges access-control-allow-credentials access-control-allow-headers "
     b"access-control-allow-methods access-control-allow-origin access-control-expose-headers "
     b"access-control-max-age age allow content-disposition content-range "
@@ -82,14 +86,14 @@ cdef inline Known *find(const uint8_t *p, Py_ssize_t n) noexcept:
 cdef _fill_known():
     cdef uint32_t slot
     memset(known, 0, sizeof(known))
-    for name in list(_FRAMING) + _COMMON:
+    for name in list(_TOLD) + _COMMON:
         _known_names.append(name)
         slot = slot_of(<const uint8_t *>PyBytes_AS_STRING(name), len(name))
         while known[slot].name != NULL:
             slot = (slot + 1) & (SLOTS - 1)
         known[slot].name = <PyObject *>name
         known[slot].length = <uint8_t>len(name)
-        known[slot].id = _FRAMING.get(name, NAME_OTHER)
+        known[slot].id = _TOLD.get(name, NAME_OTHER)
 
 _fill_known()
 
@@ -141,6 +145,7 @@ cdef class HeaderBlock:
         self.ids = NULL
         self.raw_len = self.count = 0
         self.pairs = None
+        self.origin = None
 
     cdef int load(self, const uint8_t *p, uint32_t start, uint32_t end,
                   const fs_field *fields, uint32_t count) except -1:

@@ -1,6 +1,6 @@
 """Declarations of the C leaves (`ext/c`), in one place."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "fs_scan.h" nogil:
@@ -242,3 +242,37 @@ cdef extern from "fs_utf8.h" nogil:
         uint8_t inside
 
     size_t fs_utf8_run(fs_utf8 *state, const uint8_t *p, size_t n)
+
+
+cdef extern from "fs_address.h" nogil:
+    enum:
+        FS_ADDRESS_LEN
+        FS_ADDRESS_TEXT_MOST
+        FS_ADDRESS_BAD
+
+    int fs_address_parse(const uint8_t *p, size_t n, uint8_t *out)
+    int fs_address_node(const uint8_t *p, size_t n, bint strict, uint8_t *out, uint16_t *port)
+    size_t fs_address_format(uint8_t *dst, const uint8_t *address)
+    bint fs_address_in(const uint8_t *address, const uint8_t *network, unsigned int prefix)
+    int32_t fs_address_port(const uint8_t *p, size_t n)
+
+
+cdef extern from "fs_proxy.h" nogil:
+    enum:
+        FS_PROXY_MORE
+        FS_PROXY_BAD
+        FS_PROXY_LONG
+        FS_PROXY_NONE
+        FS_PROXY_INET
+        FS_PROXY_UNIX
+
+    ctypedef struct fs_proxy:
+        uint8_t kind
+        uint8_t *client
+        uint8_t *server
+        uint16_t client_port
+        uint16_t server_port
+        uint32_t path_off
+        uint32_t path_len
+
+    int32_t fs_proxy_parse(const uint8_t *p, size_t n, size_t most, fs_proxy *out)

@@ -3,6 +3,8 @@
 from .buffer cimport WriteBuffer, new_buffer
 from .channel cimport Channel
 from .deadlines cimport Expirable
+from .forwarded cimport Origin
+from .proxy_protocol cimport ProxyHeader
 
 cdef enum:
     FLUSH_SIZE = 65536
@@ -26,6 +28,7 @@ cdef class Outlet(Expirable):
     cdef int wait_for(self, int kind) except -1
     cdef int process_soon(self) except -1
     cdef int succeed(self, Channel successor) except -1
+    cdef int introduce(self, ProxyHeader header, bytes rest) except -1
     cdef int close(self, bint linger) except -1
     cdef int abort(self) except -1
     cdef int cut(self, bint reset) except -1
@@ -33,6 +36,12 @@ cdef class Outlet(Expirable):
     cdef int fail(self, object error) except -1
     cdef object transport_object(self)
     cdef bytes client_text(self)
+
+    # The client of a request for logs: as fields of forwarding name it, else the peer.
+    cdef inline bytes client_of(self, Origin origin):
+        if origin is not None and origin.client_text is not None:
+            return origin.client_text
+        return self.client_text()
 
     cdef inline WriteBuffer buffer(self):
         if self.out is None:

@@ -42,6 +42,10 @@ cdef class Outlet(Expirable):
         """Another channel takes the present one's place."""
         raise NotImplementedError
 
+    cdef int introduce(self, ProxyHeader header, bytes rest) except -1:
+        """The connection is that of the client that the header tells; `rest` came behind it."""
+        raise NotImplementedError
+
     cdef int close(self, bint linger) except -1:
         """Flush and close. `linger`: the peer may still be sending, so say that nothing
         follows and drop what comes for a while; else a reset could overtake the answer."""

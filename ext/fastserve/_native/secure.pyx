@@ -13,6 +13,7 @@ import ssl
 from .buffer cimport WriteBuffer, give_back, new_buffer
 from .channel cimport Channel
 from .deadlines cimport DeadlineQueue
+from .front cimport Front
 from .http1.channel cimport Http1Channel
 from .outlet cimport Outlet
 from .shared cimport MAKE_ROOM, WAIT_FIRST, WAIT_HANDSHAKE, Shared
@@ -22,7 +23,7 @@ cdef object SSLError = ssl.SSLError
 
 
 @cython.final
-cdef class TlsFront:
+cdef class TlsFront(Front):
 
     def __init__(self, Shared shared, Outlet outlet, context):
         self.shared = shared

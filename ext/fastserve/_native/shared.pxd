@@ -7,6 +7,7 @@ from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue
+from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
 from .lease cimport Lease
 from .websocket.deflate cimport DeflatePolicy
@@ -40,6 +41,8 @@ cdef class Shared:
     cdef object context             # copied for every request; None until set_context
     cdef dict state
     cdef str root_path
+    cdef Trust trust                # whose fields of forwarding are believed
+    cdef bint proxy_protocol        # every connection begins with a PROXY header of a trusted peer
     cdef ParserLimits limits
     cdef AccessLog access           # None: no access log
     cdef Row row                    # what is counted

@@ -18,6 +18,7 @@ from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue, monotonic_ms, wall_seconds
+from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
 from .http1.writer cimport status_line, write_pairs
 from .leaves cimport FS_DATE_LEN, fs_date_http
@@ -43,7 +44,8 @@ LEAST_GRACE = 1.0
 cdef class Shared:
 
     def __init__(self, app, *, loop, logger, access_write=None, bint access_colour=False,
-                 str root_path="", response_headers=(), bytes server_header=b"fastserve",
+                 str root_path="", forwarded_headers=(), forwarded_allow_ips=(),
+                 int forwarded_hops=0, bint proxy_protocol=False, response_headers=(), bytes server_header=b"fastserve",
                  bint date_header=True, limit_request_line=8192, limit_request_field=16384,
                  limit_request_head=65536, limit_request_fields=100, limit_request_body=0,
                  limit_request_trailers=8192, limit_concurrency=0, limit_connection_requests=0,
@@ -63,6 +65,8 @@ cdef class Shared:
         self.loop = loop
         self.logger = logger
         self.root_path = root_path
+        self.trust = Trust(forwarded_allow_ips, forwarded_hops, forwarded_headers)
+        self.proxy_protocol = proxy_protocol
         self.limits = ParserLimits(
             line=limit_request_line, field=limit_request_field, head=limit_request_head,
             fields=limit_request_fields, body=limit_request_body,

@@ -1,7 +1,7 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from typing_extensions import disjoint_base
@@ -25,6 +25,10 @@ class Shared:
         access_write: Callable[[bytes], object] | None = None,
         access_colour: bool = False,
         root_path: str = "",
+        forwarded_headers: Collection[str] = (),
+        forwarded_allow_ips: Collection[str] = (),
+        forwarded_hops: int = 0,
+        proxy_protocol: bool = False,
         response_headers: Iterable[tuple[bytes, bytes]] = (),
         server_header: bytes | None = b"fastserve",
         date_header: bool = True,

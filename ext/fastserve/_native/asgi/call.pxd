@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from ..deadlines cimport Link
+from ..forwarded cimport Origin
 from .task cimport TaskOwner
 
 
@@ -36,6 +37,7 @@ cdef class Call(TaskOwner):
     # for logs
     cdef str method
     cdef bytes target
+    cdef Origin origin              # by fields of forwarding; None: the peer asks for itself
     cdef int64_t started_us
 
     cdef int run(self, object app, object scope, object context) except -1

@@ -10,6 +10,7 @@ from cpython.dict cimport PyDict_Copy, PyDict_SetItem
 from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t
 
+from ..forwarded cimport Origin
 from ..leaves cimport fs_target_unescape
 
 # The very object that the parsers give for the commonest method.
@@ -115,13 +116,52 @@ cdef class ScopeTemplate:
             extension["client_cert_chain"] = list(chain)
         return extension
 
+    cdef int relocate(self, dict scope, Origin origin, bytes raw_path, bint escaped,
+                      int host_index) except -1:
+        """Let the scope say what `origin` does. host_index: where its headers have Host, or -1."""
+        cdef str scheme = origin.scheme if origin.scheme is not None else self.base["scheme"]
+        cdef str root, path
+        cdef list headers
+        if origin.client is not None:
+            scope["client"] = origin.client
+        if origin.scheme is not None:
+            if scope["type"] == "websocket":
+                scope["scheme"] = "wss" if scheme == "https" else "ws"
+            else:
+                scope["scheme"] = scheme
+        if origin.host is not None:
+            headers = scope["headers"]
+            if host_index >= 0:
+                headers[host_index] = (b"host", origin.host)
+            else:
+                headers.insert(0, (b"host", origin.host))
+        if origin.host is not None or origin.port:
+            scope["server"] = self.server_of(origin, scheme)
+        if origin.prefix is not None:
+            root = origin.prefix + self.root_path
+            scope["root_path"] = root
+            path = decode_path(raw_path, escaped)
+            if not is_under(root, path):
+                # The proxy has taken off its own prefix, or what is ours besides.
+                scope["path"] = origin.prefix + scope["path"]
+            else:
+                scope["path"] = path
+        return 0
+
+    cdef tuple server_of(self, Origin origin, str scheme):
+        if origin.host is not None:
+            return (origin.server_host, origin.port or (443 if scheme == "https" else 80))
+        server = self.base["server"]
+        return server if server is None or server[1] is None else (server[0], origin.port)
+
     cdef str mounted(self, str path):
         """`path`, under the mount point if it is not already."""
-        cdef str root = self.root_path
-        if root and not (path.startswith(root)
-                         and (len(path) == len(root) or path[len(root)] == "/")):
-            return root + path
-        return path
+        return path if is_under(self.root_path, path) else self.root_path + path
+
+
+cdef inline bint is_under(str root, str path):
+    return not root or (path.startswith(root)
+                        and (len(path) == len(root) or path[len(root)] == "/"))
 
 
 cdef str decode_path(bytes raw_path, bint escaped):

@@ -19,6 +19,7 @@ from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
 from ..deadlines cimport monotonic_ms, monotonic_us, unlink
+from ..forwarded cimport Origin
 from ..outlet cimport Outlet
 from ..shared cimport (WAIT_BODY, WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING,
                        WAIT_OPEN, WAIT_REQUEST, Shared)
@@ -204,6 +205,7 @@ cdef class Http1Channel(ResponseHalf):
         cdef Shared shared = self.shared
         cdef Exchange exchange
         cdef bytes raw_path = parser.raw_path()
+        cdef Origin origin = None
         cdef list headers
         cdef str method = method_name(parser.head_p + parser.head.method_off,
                                       parser.head.method_len)
@@ -217,6 +219,9 @@ cdef class Http1Channel(ResponseHalf):
         exchange.minor = parser.head.minor
         exchange.head_request = method is HEAD
         exchange.gone = self.peer_done
+        if parser.forwarding & self.template.believed:
+            exchange.origin = origin = shared.trust.origin(
+                parser.headers, parser.forwarding & self.template.believed)
         if shared.clocked:
             exchange.started_us = monotonic_us()
         shared.row.note(parser.head_p + parser.head.method_off,
@@ -250,10 +255,14 @@ cdef class Http1Channel(ResponseHalf):
         headers = parser.header_list()
         if (parser.has_upgrade and parser.head.minor >= 1 and shared.websockets
                 and wants_websocket(headers)):
-            return self.begin_websocket(raw_path, headers)
-        self.scope = self.template.http(
-            method, None if parser.head.minor else "1.0", raw_path,
-            parser.target.path_escaped, parser.query_string(), headers)
+            self.begin_websocket(raw_path, headers)
+        else:
+            self.scope = self.template.http(
+                method, None if parser.head.minor else "1.0", raw_path,
+                parser.target.path_escaped, parser.query_string(), headers)
+        if origin is not None:
+            self.template.relocate(self.scope, origin, raw_path, parser.target.path_escaped,
+                                   parser.host_at())
         return 0
 
     cdef int begin_websocket(self, bytes raw_path, list headers) except -1:
@@ -316,7 +325,9 @@ cdef class Http1Channel(ResponseHalf):
         self.scope = None
         self.exchange = None
         self.shared.logger.debug("refused a request from %s with %d: %s",
-                                 self.outlet.client_text().decode(), status, reason)
+                                 self.outlet.client_of(None if exchange is None
+                                                       else exchange.origin).decode(),
+                                 status, reason)
         if exchange is None:
             self.shared.write_answer(self.outlet.buffer(), status, reason, False, headers)
             self.shared.row.responded(status)
@@ -494,7 +505,7 @@ cdef class Http1Channel(ResponseHalf):
         if shared.access is not None:
             # nginx's convention for a client that left.
             shared.access.add(
-                self.outlet.client_text(), exchange.method, exchange.target, exchange.minor,
+                self.outlet.client_of(exchange.origin), exchange.method, exchange.target, exchange.minor,
                 499 if status == LEFT else status,
                 0 if exchange.bodiless else exchange.body_sent, us)
         return 0

@@ -48,6 +48,7 @@ cdef class RequestParser(Input):
     cdef bint accepts_trailers      # TE: trailers
     cdef bint chunked
     cdef bint has_length
+    cdef uint32_t forwarding        # which fields of forwarding there are, by field_bit
     cdef int host_index             # which pair is Host; -1: none
     cdef uint64_t length            # Content-Length
     # the body
@@ -66,6 +67,7 @@ cdef class RequestParser(Input):
     cdef bytes raw_path(self)
     cdef bytes query_string(self)
     cdef list header_list(self)
+    cdef int host_at(self) noexcept
     cdef int forget(self) except -1
 
     cdef Event read_head(self) except? EVENT_MORE

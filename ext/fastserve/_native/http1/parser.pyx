@@ -18,8 +18,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from ..buffer cimport Input
-from ..headers cimport (NAME_CONNECTION, NAME_CONTENT_LENGTH, NAME_EXPECT, NAME_HOST, NAME_OTHER,
-                        NAME_TE, NAME_TRANSFER_ENCODING, NAME_UPGRADE, HeaderBlock)
+from ..headers cimport (NAME_CONNECTION, NAME_CONTENT_LENGTH, NAME_EXPECT, NAME_FORWARDED,
+                        NAME_HOST, NAME_OTHER, NAME_TE, NAME_TRANSFER_ENCODING, NAME_UPGRADE,
+                        HeaderBlock, field_bit)
 from ..leaves cimport *
 
 from urllib.parse import unquote_to_bytes
@@ -251,9 +252,13 @@ cdef class RequestParser(Input):
         self.close_asked = self.keep_alive_asked = self.upgrade_asked = False
         self.expect_continue = self.accepts_trailers = self.has_upgrade = False
         self.host_index = -1
+        self.forwarding = 0
         for i in range(block.count):
             kind = block.ids[i]
             if kind == NAME_OTHER:
+                continue
+            if kind >= NAME_FORWARDED:
+                self.forwarding |= field_bit(kind)
                 continue
             value = <bytes>(<tuple>block.pairs[i])[1]
             if kind == NAME_HOST:
@@ -373,6 +378,12 @@ cdef class RequestParser(Input):
             else:
                 pairs.insert(0, host)
         return pairs
+
+    cdef int host_at(self) noexcept:
+        """Where `header_list` has Host; -1: nowhere."""
+        if self.host_index < 0 and self.target.form == FS_TARGET_ABSOLUTE:
+            return 0
+        return self.host_index
 
     def feed(self, bytes data not None):
         """Parse `data` behind what came before; see docs/design/http1-server.md for the events."""

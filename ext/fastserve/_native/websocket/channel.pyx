@@ -55,6 +55,7 @@ cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
     session.logger = shared.logger
     session.method = exchange.method
     session.target = exchange.target
+    session.origin = exchange.origin
     session.started_us = exchange.started_us
     session.restarting = shared.restarting
     exchange.guest = session
@@ -243,7 +244,8 @@ cdef class WebSocketChannel(MessageSink):
     cdef int fail(self, int code, str reason) except -1:
         """RFC 6455 section 7.1.7: say what is wrong, and close; the peer may still be sending."""
         self.shared.logger.debug("failed a WebSocket of %s with %d: %s",
-                                 self.outlet.client_text().decode(), code, reason)
+                                 self.outlet.client_of(self.session.origin).decode(), code,
+                                 reason)
         self.let_answer()
         self.session.end(code, reason, False)
         if not self.close_sent:
@@ -267,8 +269,8 @@ cdef class WebSocketChannel(MessageSink):
         shared.row.websocket_closed(code)
         if shared.access is not None:
             shared.access.add_websocket(
-                self.outlet.client_text(), session.target, code, self.sent, self.messages_in,
-                self.bytes_in, self.messages_out, self.bytes_out,
+                self.outlet.client_of(session.origin), session.target, code, self.sent,
+                self.messages_in, self.bytes_in, self.messages_out, self.bytes_out,
                 monotonic_us() - session.started_us)
         self.parser = None
         self.deflate = None
