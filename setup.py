@@ -47,6 +47,7 @@ MODULES = {
     "forwarded": ["fs_scan", "fs_address", "fs_target"],
     "http1.parser": ["fs_scan", "fs_http1", "fs_chunked", "fs_target"],
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
+    "http1.redirect": [],
     "http1.response": [],
     "http1.channel": [],
     "asgi.scope": ["fs_target"],

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,14 @@ class LogRecords(logging.Handler):
         """Messages of warning level and above, with their tracebacks."""
         formatter = logging.Formatter("%(levelname)s %(message)s")
         return [formatter.format(r) for r in self.records if r.levelno >= logging.WARNING]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Any:
+    """An authority that issues certificates into the test's directory."""
+    from support.certificates import Authority
+
+    return Authority(tmp_path)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ NATIVE = [
     ("forwarded", "B"),
     ("http1.parser", "B"),
     ("http1.writer", "B"),
+    ("http1.redirect", "B"),
     ("websocket.handshake", "B"),
     ("websocket.deflate", "B"),
     ("websocket.frames", "B"),
@@ -66,11 +67,11 @@ NATIVE_ORDER = [room for room, _ in NATIVE]
 
 # Modules of the package; those on one line do not know each other.
 PRODUCT = [
-    {"errors", "options", "presets", "steering", "notify", "terminal"},
-    {"subjects", "board", "heartbeat", "identity"},
+    {"errors", "options", "presets", "steering", "notify", "terminal", "certificates"},
+    {"subjects", "board", "heartbeat", "identity", "inherited"},
     {"config", "envfiles"},
     {"sources", "importer", "logging", "loops", "sockets", "stopping"},
-    {"lifespan", "admin"},
+    {"lifespan", "admin", "tls"},
     {"server", "check"},
     {"standalone", "supervision.channel", "supervision.reloader", "supervision.holdings"},
     {"supervision.worker"},

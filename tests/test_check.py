@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import Authority
 from support.process import clean_environment, started
 
 from fastserve import check as module
@@ -448,3 +449,42 @@ def test_no_log_and_no_pid_file_is_made(directory: Path) -> None:
     arguments = ["--log-file", "log", "--access-log-file", "access", "--pid-file", "pid"]
     assert run(["main", *arguments], directory).returncode == 0
     assert set(os.listdir(directory)) - before <= {"__pycache__"}
+
+
+# -- certificates ----------------------------------------------------------------------
+
+
+def test_certificates_are_told_with_their_end_and_the_password_is_not(
+    directory: Path, authority: Authority
+) -> None:
+    long = authority.issue("a.example", "*.b.example", file="long", password="hunter2")
+    short = authority.issue("c.example", file="short", days=10.5)
+    files = [f"--ssl-{kind}file={file}" for each in (long, short) for kind, file in
+             (("cert", each.certfile), ("key", each.keyfile))]  # fmt: skip
+    told = run(["main:app", *files, "--ssl-keyfile-password", "hunter2"], directory).stdout
+    told = re.sub(r"until 20\d\d-\d\d-\d\d", "until then", told)
+    assert "\ncertificate: a.example, *.b.example (until then)\n" in told
+    assert "\nwarning: the certificate of c.example (until then) ends in 10 days\n" in told
+    assert "certificate of a.example" not in told
+    assert "hunter2" not in told
+    assert re.search(r"ssl_keyfile_password +set, and not shown", told)
+    assert "warning: --ssl-keyfile-password shows in the list of processes" in told
+
+
+def test_a_certificate_that_cannot_be_used_is_a_failure(
+    directory: Path, authority: Authority
+) -> None:
+    issued = authority.issue("a.example", days=-0.1, password="hunter2")
+    options = [f"--ssl-certfile={issued.certfile}", f"--ssl-keyfile={issued.keyfile}"]
+    refused = run(["main:app", *options], directory)
+    assert refused.returncode == 2
+    assert "--ssl-keyfile-password opens it" in refused.stderr
+    ended = run(["main:app", *options], directory, FASTSERVE_SSL_KEYFILE_PASSWORD="hunter2")
+    assert ended.returncode == 0
+    assert "has ended\n" in ended.stdout
+    assert "list of processes" not in ended.stdout
+
+
+def test_authorities_nobody_is_asked_for_are_warned_of() -> None:
+    assert "ssl_ca_certs does nothing" in warnings(ssl_certfile="a", ssl_ca_certs="b")
+    assert not warnings(ssl_certfile="a", ssl_ca_certs="b", ssl_cert_reqs=2)

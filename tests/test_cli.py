@@ -61,8 +61,8 @@ def test_the_help_is_in_sections_by_subject(capsys: pytest.CaptureFixture[str]) 
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
     assert re.findall(r"^(\w+):$", told, re.M) == [
-        "Application", "Bind", "Proxies", "Process", "HTTP", "WebSocket", "Limits", "Timeouts",
-        "Logging", "Admin", "Reload", "Other",
+        "Application", "Bind", "Proxies", "TLS", "Process", "HTTP", "WebSocket", "Limits",
+        "Timeouts", "Logging", "Admin", "Reload", "Other",
     ]  # fmt: skip
     assert re.search(r"^Admin:\n  --admin-bind ADDRESS ", told, re.M)
     assert re.search(r"^Reload:\n  --reload  ", told, re.M)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import ssl
 import subprocess
 import sys
 
@@ -179,3 +180,82 @@ def test_config_is_data_and_imports_neither_the_loop_nor_the_command_line() -> N
 def test_the_server_of_metrics_and_health_speaks_no_websocket() -> None:
     admin = Config("main:app", admin_bind="127.0.0.1:9000").for_admin()
     assert (admin.http.ws, str(admin.bind.places[0])) == ("none", "127.0.0.1:9000")
+
+
+# -- TLS -------------------------------------------------------------------------------
+
+
+def test_tls_is_on_with_a_certificate_and_its_key_may_be_in_its_file() -> None:
+    assert not Config("main:app").tls.is_on
+    one = Config("main:app", ssl_certfile="a.pem").tls
+    assert (one.is_on, one.pairs, one.files) == (True, [("a.pem", "a.pem")], ["a.pem"])
+    two = Config(
+        "main:app",
+        ssl_certfile=["a.pem", "b.pem"],
+        ssl_keyfile="a.key,b.key",
+        ssl_ca_certs="ca.pem",
+        ssl_crlfile="crl.pem",
+    ).tls
+    assert two.pairs == [("a.pem", "a.key"), ("b.pem", "b.key")]
+    assert two.files == ["a.pem", "b.pem", "a.key", "b.key", "ca.pem", "crl.pem"]
+
+
+def test_uvicorns_arguments_without_a_certificate_mean_nothing() -> None:
+    config = Config(
+        "main:app",
+        ssl_certfile=None,
+        ssl_keyfile=None,
+        ssl_version=ssl.PROTOCOL_TLS_SERVER,
+        ssl_cert_reqs=ssl.CERT_NONE,
+    )
+    assert not config.tls.is_on
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ssl_keyfile": "a.key"}, "ssl_keyfile needs --ssl-certfile"),
+        ({"ssl_ciphers": "x"}, "ssl_ciphers needs --ssl-certfile"),
+        ({"ssl_cert_reqs": 2}, "ssl_cert_reqs needs --ssl-certfile"),
+        ({"insecure_bind": ":80"}, "insecure_bind needs --ssl-certfile"),
+        ({"redirect_insecure": True}, "redirect_insecure needs --ssl-certfile"),
+        (
+            {"ssl_certfile": ["a", "b"], "ssl_keyfile": "a"},
+            "ssl_keyfile: there are 1 keys for 2 certificates",
+        ),
+        ({"ssl_certfile": "a", "ssl_cert_reqs": 1}, "ssl_cert_reqs needs --ssl-ca-certs"),
+        ({"ssl_certfile": "a", "ssl_crlfile": "c"}, "ssl_crlfile needs --ssl-ca-certs"),
+        ({"ssl_certfile": "a", "ssl_cert_reqs": 3}, "'3' is not one of none, optional, required"),
+        ({"ssl_certfile": "a", "ssl_cert_reqs": True}, "True is not one of none, optional"),
+        ({"ssl_certfile": "a", "ssl_version": 5}, "5 is not 17, any version; --ssl-min-version"),
+        ({"ssl_certfile": "a", "ssl_min_version": "TLSv1"}, "not one of TLSv1.2, TLSv1.3"),
+        (
+            {"ssl_certfile": "a", "redirect_insecure": True, "port": 443},
+            "redirect_insecure needs --insecure-bind",
+        ),
+        (
+            {"ssl_certfile": "a", "bind": ":443", "insecure_bind": [":80", ":443"]},
+            "insecure_bind: *:443 is already for TLS",
+        ),
+        ({"ssl_context_factory": "main"}, "'main' is neither a callable nor of the form"),
+        (
+            {"ssl_context_factory": print, "workers": 2},
+            "ssl_context_factory: workers each import it, so it must be an import string",
+        ),
+    ],
+)
+def test_options_of_tls_that_do_not_go_together_are_refused(
+    options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config("main:app", **options)
+    assert message in str(caught.value)
+
+
+def test_a_password_is_never_shown() -> None:
+    config = Config("main:app", ssl_certfile="a", ssl_keyfile_password="hunter2")
+    assert config.tls.keyfile_password == "hunter2"
+    assert "hunter2" not in repr(config)
+    with pytest.raises(ConfigError) as caught:
+        Config("main:app", ssl_certfile="a", ssl_keyfile_password=424242)
+    assert "424242" not in str(caught.value)

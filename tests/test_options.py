@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -10,6 +11,7 @@ import pytest
 from fastserve.options import (
     Address,
     Choice,
+    Factory,
     Flag,
     Headers,
     Integer,
@@ -21,9 +23,12 @@ from fastserve.options import (
     Place,
     RootPath,
     Seconds,
+    Secret,
     Several,
     Size,
     Text,
+    TlsVersion,
+    Verification,
     option,
     options_of,
 )
@@ -90,6 +95,16 @@ from fastserve.options import (
         (Mode(), 0o660, 0o660),
         (Mode(), "000", 0),
         (LogConfig(), "log.ini", "log.ini"),
+        (Choice(("TLSv1.2", "TLSv1.3")), "tlsv1.3", "TLSv1.3"),
+        (Verification(), "Required", "required"),
+        (Verification(), 1, "optional"),
+        (Verification(), "0", "none"),
+        (Verification(), ssl.CERT_REQUIRED, "required"),
+        (TlsVersion(), "17", 17),
+        (TlsVersion(), ssl.PROTOCOL_TLS_SERVER, 17),
+        (Factory(), " main:make ", "main:make"),
+        (Factory(), print, print),
+        (Secret(), " kept as it is ", " kept as it is "),
     ],
 )
 def test_a_kind_converts(kind: Kind, value: object, expected: object) -> None:

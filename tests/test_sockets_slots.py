@@ -225,7 +225,7 @@ def test_a_handover_that_came_to_nothing_can_be_undone() -> None:
 
 def test_what_was_not_handed_over_is_an_error() -> None:
     with pytest.raises(BindError, match="cannot take over the listening sockets: Bad file"):
-        Listeners.adopt({"slots": [[9999]], "groups": [None], "files": []})
+        Listeners.adopt({"slots": [[9999]], "groups": [None], "files": [], "insecure": []})
 
 
 # -- sockets from systemd --------------------------------------------------------------

@@ -15,19 +15,21 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from fastserve import envfiles
+from fastserve.certificates import Facts
 from fastserve.config import OPTIONS, Config
 from fastserve.errors import ConfigError, FastserveError, LifespanError
 from fastserve.importer import ASGIApp, load_app
 from fastserve.lifespan import Lifespan
 from fastserve.logging import configure
 from fastserve.loops import loop_factory, loop_name
-from fastserve.options import Headers, Mode, Option, Place, Size
+from fastserve.options import Headers, Mode, Option, Place, Secret, Size
 from fastserve.sources import is_of_kubernetes
 from fastserve.stopping import Stop, longest_stop
+from fastserve.tls import Certificates, days_left, told
 
 __all__ = ["check", "warnings_of"]
 
@@ -35,6 +37,8 @@ _WIDEST = 32
 # What Kubernetes gives a pod to end (terminationGracePeriodSeconds) unless told otherwise.
 _GRACE = 30.0
 _HERE = ("127.0.0.1", "::1", "localhost")
+# Tools renew a certificate when it has a month left.
+_SOON = 30
 _CPU_QUOTA = "/sys/fs/cgroup/cpu.max"
 
 
@@ -77,6 +81,9 @@ def _try(config: Config, show_all: bool, import_only: bool) -> None:
         raise ConfigError(
             f"{config.origin('reload')} needs watchfiles: pip install 'fastserve[standard]'"
         )
+    certificates = Certificates(config).certificates if config.tls.is_on else []
+    for each in certificates:
+        _tell(f"certificate: {told(each)}")
     began = time.monotonic()
     app = load_app(config.app, config.application)
     _tell(f"application: {_kind(app, config)}, imported in {_time_since(began)}")
@@ -87,7 +94,7 @@ def _try(config: Config, show_all: bool, import_only: bool) -> None:
     else:
         with asyncio.Runner(loop_factory=make_loop) as runner:
             runner.run(_run_lifespan(app, config))
-    for warning in warnings_of(config):
+    for warning in [*warnings_of(config), *_about_ends(certificates)]:
         _tell(f"warning: {warning}")
 
 
@@ -165,6 +172,8 @@ def _written(option: Option, value: Any) -> str:
     """The value as a person would write it."""
     if value is None:
         return "not set"
+    if isinstance(option.kind, Secret):
+        return "set, and not shown"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(option.kind, Headers):
@@ -200,6 +209,7 @@ def warnings_of(config: Config) -> list[str]:
         *_about_replacing(config),
         *_about_proxies(config),
         *_about_paths(config),
+        *_about_tls(config),
         *_about_packages(config),
         *_about_variables(),
     ]
@@ -304,6 +314,28 @@ def _about_directory(origin: str, path: str) -> Iterator[str]:
         yield f"{origin}: there is no directory {directory}"
     elif not os.access(directory, os.W_OK | os.X_OK):
         yield f"{origin}: this user may not make files in {directory}"
+
+
+def _about_tls(config: Config) -> Iterator[str]:
+    if config.tls.ca_certs is not None and config.tls.cert_reqs == "none":
+        yield (
+            f"{config.origin('ssl_ca_certs')} does nothing without --ssl-cert-reqs: no client is "
+            "asked for a certificate"
+        )
+    if config.origin("ssl_keyfile_password").startswith("--"):
+        yield (
+            "--ssl-keyfile-password shows in the list of processes: the variable "
+            "FASTSERVE_SSL_KEYFILE_PASSWORD does not"
+        )
+
+
+def _about_ends(certificates: Sequence[Facts]) -> Iterator[str]:
+    for each in certificates:
+        days = days_left(each)
+        if days < 0:
+            yield f"the certificate of {told(each)} has ended"
+        elif days < _SOON:
+            yield f"the certificate of {told(each)} ends in {days} days"
 
 
 def _about_packages(config: Config) -> Iterator[str]:

@@ -26,6 +26,7 @@ from fastserve.subjects import (
     Proxies,
     Reload,
     Timeouts,
+    Tls,
     WebSocket,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "Proxies",
     "Reload",
     "Timeouts",
+    "Tls",
     "WebSocket",
     "find_option",
     "title",
@@ -63,7 +65,9 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 def title(subject: str) -> str:
     """The heading of a subject's options."""
-    return {"http": "HTTP", "websocket": "WebSocket"}.get(subject, subject.capitalize())
+    return {"http": "HTTP", "tls": "TLS", "websocket": "WebSocket"}.get(
+        subject, subject.capitalize()
+    )
 
 
 def find_option(name: str) -> Option:
@@ -93,6 +97,7 @@ class Config:
     application: Application
     bind: Bind
     proxies: Proxies
+    tls: Tls
     process: Process
     http: Http
     websocket: WebSocket
@@ -142,6 +147,7 @@ class Config:
         for name in ("host", "port", "uds", "fd"):
             self._exclude("bind", name, because="say it all with the first")
         self._exclude("preload", "reload", because="a preloaded application stays as it is")
+        self._check_tls()
         if self.is_supervised and not isinstance(self.app, str):
             said = next(n for n in ("workers", "reload", "preload") if n in self.origins)
             raise ConfigError(
@@ -150,6 +156,33 @@ class Config:
             )
         if isinstance(self.app, str) and not self.app.strip():
             raise ConfigError("the application's name is empty; name it as in 'main:app'")
+
+    def _check_tls(self) -> None:
+        tls = self.tls
+        if not tls.is_on:
+            others = [name for name, each in OPTIONS.items() if each.subject == "tls"]
+            for name in [*others, "insecure_bind", "redirect_insecure"]:
+                if self._is_said(name) and self.get(name) != find_option(name).default:
+                    raise ConfigError(f"{self.origin(name)} needs --ssl-certfile")
+        if tls.keyfile and len(tls.keyfile) != len(tls.certfile):
+            raise ConfigError(
+                f"{self.origin('ssl_keyfile')}: there are {len(tls.keyfile)} keys for "
+                f"{len(tls.certfile)} certificates"
+            )
+        if tls.context_factory is None and tls.ca_certs is None:
+            for name in ("ssl_cert_reqs", "ssl_crlfile"):
+                if self.get(name) not in ("none", None):
+                    raise ConfigError(f"{self.origin(name)} needs --ssl-ca-certs")
+        for place in self.bind.insecure_bind:
+            if place in self.bind.places and (place.port or place.host is None):
+                raise ConfigError(f"{self.origin('insecure_bind')}: {place} is already for TLS")
+        if self.bind.redirect_insecure and not (self.bind.insecure_bind or self.is_unbound):
+            raise ConfigError(f"{self.origin('redirect_insecure')} needs --insecure-bind")
+        if self.is_supervised and callable(tls.context_factory):
+            raise ConfigError(
+                f"{self.origin('ssl_context_factory')}: workers each import it, so it must be an "
+                "import string such as 'main:make_context', not an object"
+            )
 
     def _exclude(self, one: str, other: str, *, because: str) -> None:
         if self._is_said(one) and self._is_said(other):

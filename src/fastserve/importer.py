@@ -22,7 +22,7 @@ from typing import Any
 from fastserve.config import Application
 from fastserve.errors import AppError, app_traceback
 
-__all__ = ["ASGIApp", "is_importing", "load_app"]
+__all__ = ["ASGIApp", "find", "is_importing", "load_app"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -51,7 +51,7 @@ def load_app(target: object, options: Application) -> ASGIApp:
     """
     if isinstance(target, str):
         name = target
-        app = _find(target, options)
+        app = find(target, options)
     else:
         name = getattr(target, "__qualname__", None) or f"a {type(target).__name__} object"
         app = target
@@ -65,7 +65,8 @@ def load_app(target: object, options: Application) -> ASGIApp:
 # -- finding ---------------------------------------------------------------------------
 
 
-def _find(target: str, options: Application) -> object:
+def find(target: str, options: Application) -> object:
+    """The object that `target` names. Raises `AppError`."""
     place, colon, attribute = target.strip().rpartition(":")
     if not colon or attribute.endswith(".py") or "\\" in attribute or "/" in attribute:
         place, attribute = target.strip(), ""

@@ -15,13 +15,14 @@ import ipaddress
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
 __all__ = [
     "Address",
     "Choice",
+    "Factory",
     "Flag",
     "Headers",
     "Integer",
@@ -34,9 +35,12 @@ __all__ = [
     "Place",
     "RootPath",
     "Seconds",
+    "Secret",
     "Several",
     "Size",
     "Text",
+    "TlsVersion",
+    "Verification",
     "option",
     "options_of",
 ]
@@ -64,6 +68,18 @@ class Text:
             raise ValueError(f"{value!r} is not text")
         if "\0" in value:
             raise ValueError(f"{value!r} has a NUL character in it")
+        return value
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Text that no message and no list of settings shows."""
+
+    metavar: str = "TEXT"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError("it is not text")
         return value
 
 
@@ -169,11 +185,57 @@ class Choice:
         return self.placeholder or "|".join(self.words)
 
     def __call__(self, value: object) -> str:
-        word = value.strip().lower() if isinstance(value, str) else None
-        if word not in self.words:
-            note = f": {self.note}" if self.note else ""
-            raise ValueError(f"{value!r} is not one of {', '.join(self.words)}{note}")
-        return word
+        given = value.strip().lower() if isinstance(value, str) else None
+        for word in self.words:
+            if word.lower() == given:
+                return word
+        note = f": {self.note}" if self.note else ""
+        raise ValueError(f"{value!r} is not one of {', '.join(self.words)}{note}")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether clients are asked for a certificate; Uvicorn takes the numbers of `ssl` for it."""
+
+    metavar: str = "none|optional|required"
+
+    def __call__(self, value: object) -> str:
+        words = self.metavar.split("|")
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = f"{value:d}"
+        word = str(value).strip().lower()
+        if word in words:
+            return word
+        if word in ("0", "1", "2"):
+            return words[int(word)]
+        raise ValueError(f"{value!r} is not one of {', '.join(words)}, nor 0, 1 or 2")
+
+
+@dataclass(frozen=True)
+class TlsVersion:
+    """What Uvicorn calls a version: a number for any that both sides know, and no other."""
+
+    metavar: str = "INTEGER"
+
+    def __call__(self, value: object) -> int:
+        number = Integer()(value)
+        if number not in (2, 17):  # ssl.PROTOCOL_TLS and PROTOCOL_TLS_SERVER
+            raise ValueError(f"{number} is not 17, any version; --ssl-min-version says the least")
+        return number
+
+
+@dataclass(frozen=True)
+class Factory:
+    """A callable, or where it is to be imported from: `module:attribute`."""
+
+    metavar: str = "MODULE:NAME"
+
+    def __call__(self, value: object) -> str | Callable[..., object]:
+        if callable(value):
+            return value
+        if not isinstance(value, str) or not re.fullmatch(r"[^:]+:[\w.]+", value.strip()):
+            raise ValueError(f"{value!r} is neither a callable nor of the form 'module:name'")
+        return value.strip()
 
 
 @dataclass(frozen=True)
@@ -409,7 +471,7 @@ def option(
         "repeat": repeat,
         "aliases": aliases,
     }
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not isinstance(kind, Secret))
 
 
 def options_of(subject: str, cls: type[Any], prefix: str) -> list[Option]:

@@ -14,7 +14,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastserve._native.service import Service, keep_freed_blocks
@@ -27,8 +28,9 @@ from fastserve.lifespan import Lifespan
 from fastserve.logging import AccessFile, access_writer, configure, has_access_log, is_colourful
 from fastserve.logging import reopen as reopen_log_files
 from fastserve.loops import loop_factory, loop_name
-from fastserve.sockets import Listeners, describe, explain, open_listeners
+from fastserve.sockets import Listeners, explain, open_listeners, place_of
 from fastserve.stopping import Repeated, Stop, StopRequest, stop_in_phases
+from fastserve.tls import Certificates
 
 __all__ = ["Server", "announcement", "own_process"]
 
@@ -70,6 +72,7 @@ class Server:
         self._service: Service | None = None
         self._access: _Access | None = None
         self._urls: list[str] = []
+        self._certificates: Certificates | None = None
 
     # -- for the program around it -----------------------------------------------------
 
@@ -80,7 +83,7 @@ class Server:
 
     @property
     def urls(self) -> list[str]:
-        """The addresses listened on, such as `http://127.0.0.1:8000` or `unix:/run/app`."""
+        """The addresses listened on, such as `https://127.0.0.1:8000` or `unix:/run/app`."""
         return list(self._urls)
 
     @property
@@ -155,12 +158,14 @@ class Server:
         self,
         sockets: Sequence[socket.socket] | None = None,
         *,
+        insecure: Collection[socket.socket] = (),
         signals: Mapping[signal.Signals, Callable[[], None]] | None = None,
     ) -> None:
         """Serve in the running loop until stopped.
 
         `sockets`: bound stream sockets to listen on, instead of what the config says;
-        they are closed in the end. `signals`: what to call for each of some signals, which get
+        they are closed in the end. With a certificate they are for TLS, but for those that
+        `insecure` names. `signals`: what to call for each of some signals, which get
         their former handlers back afterwards (`stop_signals()`); without any, signals are left
         alone. Cancelling stops gracefully too. Raises `FastserveError` if the server cannot
         start, or if the application's lifespan shutdown failed.
@@ -171,11 +176,15 @@ class Server:
         self._thread = threading.get_ident()
         self._request.bind(self._loop)
         configure(self.config.logging)
-        listeners = (
-            open_listeners(self.config.bind, activated=self.config.is_unbound)
-            if sockets is None
-            else Listeners([list(sockets)])
-        )
+        secure = self.config.tls.is_on
+        self._certificates = Certificates(self.config) if secure else None
+        if sockets is None:
+            listeners = open_listeners(
+                self.config.bind, activated=self.config.is_unbound, secure=secure
+            )
+        else:
+            plain = [at for at, each in enumerate(sockets) if each in insecure]
+            listeners = Listeners([list(sockets)], secure=secure, insecure=plain)
         try:
             app = self._app or load_app(self.config.app, self.config.application)
             with _handling(signals or {}, self._on_signal):
@@ -197,7 +206,7 @@ class Server:
         if not await self._unless_stopped(lifespan.startup()):
             return
         self._access = _Access(self.config)
-        self._service = service = self._make_service(app, self._access)
+        self._service = service = self._make_service(app, self._access, listeners)
         service.set_context(lifespan.context, lifespan.state)
         process = self.config.process
         heart = Heartbeat(
@@ -208,8 +217,11 @@ class Server:
         try:
             if self._gate is not None and not await self._unless_stopped(self._gate()):
                 return
-            for each in listeners.slots[0]:
-                servers.append(await self._listen(service, each))
+            for position, each in enumerate(listeners.slots[0]):
+                make = self._protocol_factory(service, listeners.is_secure(position))
+                servers.append(await self._listen(make, each))
+            if self._certificates is not None:
+                self._certificates.watch()
             self._urls = listeners.urls
             self._row.set_phase("serving")
             heart.start()
@@ -230,6 +242,8 @@ class Server:
             finally:
                 ended_well = await lifespan.shutdown()
                 heart.stop()
+                if self._certificates is not None:
+                    self._certificates.close()
                 service.close()
                 self._access.close()
         if not ended_well:
@@ -239,7 +253,7 @@ class Server:
         self._row.set_phase(phase)
         self._draining.set()
 
-    def _make_service(self, app: ASGIApp, access: _Access) -> Service:
+    def _make_service(self, app: ASGIApp, access: _Access, listeners: Listeners) -> Service:
         config = self.config
         limits, timeouts, websocket = config.limits, config.timeouts, config.websocket
         proxies = config.proxies
@@ -283,6 +297,9 @@ class Server:
             timeout_write=timeouts.write,
             timeout_request=timeouts.request,
             cancel_on_disconnect=config.application.cancel_on_disconnect,
+            redirect_port=listeners.secure_port or 443 if config.bind.redirect_insecure else 0,
+            timeout_handshake=config.tls.handshake_timeout,
+            limit_handshakes=limits.handshakes,
             websockets=config.http.ws != "none",
             ws_max_size=websocket.max_size,
             ws_max_queue=websocket.max_queue,
@@ -297,7 +314,14 @@ class Server:
             ws_close_timeout=websocket.close_timeout,
         )
 
-    async def _listen(self, service: Service, listener: socket.socket) -> asyncio.AbstractServer:
+    def _protocol_factory(self, service: Service, secure: bool) -> Callable[[], Any]:
+        if not secure:
+            return service.make_protocol
+        return partial(service.make_protocol, tls=self._certificates)
+
+    async def _listen(
+        self, make: Callable[[], Any], listener: socket.socket
+    ) -> asyncio.AbstractServer:
         loop = asyncio.get_running_loop()
         options: dict[str, Any] = {"sock": listener, "backlog": self.config.bind.backlog}
         try:
@@ -305,13 +329,13 @@ class Server:
                 # For the connections, which inherit it: asyncio sees to it itself only where it
                 # takes the socket for TCP, and one that was made without a protocol it does not.
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return await loop.create_server(service.make_protocol, **options)
+                return await loop.create_server(make, **options)
             if sys.version_info >= (3, 13):
                 # The file is removed by whoever made it, which may be the supervisor.
                 options["cleanup_socket"] = False
-            return await loop.create_unix_server(service.make_protocol, **options)
+            return await loop.create_unix_server(make, **options)
         except OSError as error:
-            raise explain(error, describe(listener).removeprefix("http://")) from None
+            raise explain(error, place_of(listener)) from None
 
     def announce(self) -> None:
         """Log where it listens."""

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, Self
 
 from fastserve.config import Bind
 from fastserve.errors import BindError
+from fastserve.inherited import inherited, passed, take_passed
 from fastserve.options import Place
 from fastserve.steering import Group
 
-__all__ = ["Listeners", "describe", "explain", "open_listeners"]
+__all__ = ["Listeners", "describe", "explain", "open_listeners", "place_of"]
 
 _EVERYWHERE = ("", "*")
 _ATTEMPTS = 20
-_PASSED_FROM = 3  # SD_LISTEN_FDS_START
 
 
 class _File(NamedTuple):
@@ -39,10 +39,21 @@ class _File(NamedTuple):
 
 
 class Listeners:
-    """Bound sockets by slot; all slots have the same places in the same order."""
+    """Bound sockets by slot; all slots have the same places in the same order.
 
-    def __init__(self, slots: Sequence[Sequence[socket.socket]]) -> None:
+    `secure`: they are for TLS, but for those at the positions in a slot that are `insecure`.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[Sequence[socket.socket]],
+        *,
+        secure: bool = False,
+        insecure: Collection[int] = (),
+    ) -> None:
         self.slots = [list(slot) for slot in slots]
+        self.insecure = sorted(insecure)
+        self._secure = secure
         # By position in a slot: the group of the slots' own sockets, None for a shared one.
         self._groups: list[Group | None] = [None] * len(self.slots[0])
         self._files: list[_File] = []
@@ -51,8 +62,24 @@ class Listeners:
     @property
     def urls(self) -> list[str]:
         """An address for each different place listened on."""
-        told = [describe(each) for slot in self.slots for each in slot]
+        told = [
+            describe(each, secure=self.is_secure(position))
+            for slot in self.slots
+            for position, each in enumerate(slot)
+        ]
         return list(dict.fromkeys(told))
+
+    def is_secure(self, position: int) -> bool:
+        """Whether what is at that position of each slot is for TLS."""
+        return self._secure and position not in self.insecure
+
+    @property
+    def secure_port(self) -> int | None:
+        """The first TCP port that is for TLS."""
+        for position, each in enumerate(self.slots[0]):
+            if self.is_secure(position) and each.family in (socket.AF_INET, socket.AF_INET6):
+                return int(each.getsockname()[1])
+        return None
 
     def listen(self, index: int, backlog: int) -> None:
         """Listen on the slot's sockets: the kernel accepts from now on. Raises `BindError`.
@@ -64,7 +91,7 @@ class Listeners:
             try:
                 each.listen(backlog)
             except OSError as error:
-                raise explain(error, describe(each).removeprefix("http://")) from None
+                raise explain(error, place_of(each)) from None
             if group is not None:
                 group.join(each)
 
@@ -93,7 +120,7 @@ class Listeners:
                 for made in slot:
                     if made not in self.slots[0]:
                         made.close()
-                raise explain(error, describe(each).removeprefix("http://")) from None
+                raise explain(error, place_of(each)) from None
         self.slots.append(slot)
         return len(self.slots) - 1
 
@@ -135,6 +162,7 @@ class Listeners:
                 for group in self._groups
             ],
             "files": [list(file) for file in self._files],
+            "insecure": self.insecure,
         }
 
     def keep(self) -> None:
@@ -142,14 +170,18 @@ class Listeners:
         self._let_inherit(False)
 
     @classmethod
-    def adopt(cls, state: dict[str, Any]) -> Self:
+    def adopt(cls, state: dict[str, Any], *, secure: bool = False) -> Self:
         """Take over what the program before in this process handed over. Raises `BindError`."""
         try:
             fds = {fd for slot in state["slots"] for fd in slot}
             sockets = {fd: socket.socket(fileno=fd) for fd in fds}
         except OSError as error:
             raise BindError(f"cannot take over the listening sockets: {error.strerror}") from None
-        made = cls([[sockets[fd] for fd in slot] for slot in state["slots"]])
+        made = cls(
+            [[sockets[fd] for fd in slot] for slot in state["slots"]],
+            secure=secure,
+            insecure=state["insecure"],
+        )
         made._groups = [
             None if fds is None else Group([sockets[fd] for fd in fds]) for fds in state["groups"]
         ]
@@ -164,17 +196,22 @@ class Listeners:
 
     # -- making ------------------------------------------------------------------------
 
-    def _bind(self, bind: Bind, own: bool, hint: str) -> None:
+    def _bind(
+        self, places: Sequence[Place], mode: int | None, own: bool, hint: str, *, insecure: bool
+    ) -> None:
         """Bind every place, or close all and raise `BindError`; `hint` is for one in use."""
         place = Place()
+        known = len(self.slots[0])
         try:
-            for place in dict.fromkeys(bind.places):
+            for place in dict.fromkeys(places):
                 if place.fd is not None:
-                    self._share(_inherited(place.fd, f"file descriptor {place.fd}"))
+                    self._share(inherited(place.fd, f"file descriptor {place.fd}"))
                 elif place.path is not None:
-                    self._bind_unix(place.path, bind.uds_mode)
+                    self._bind_unix(place.path, mode)
                 else:
                     self._bind_tcp(place, own)
+            if insecure:
+                self.insecure += range(known, len(self.slots[0]))
         except BaseException as error:
             self.close()
             if not isinstance(error, OSError):
@@ -218,6 +255,7 @@ def open_listeners(
     *,
     supervised: bool = False,
     activated: bool = False,
+    secure: bool = False,
     environment: MutableMapping[str, str] | None = None,
 ) -> Listeners:
     """Bind every place `bind` says, for so many slots. Raises `BindError`, nothing left open.
@@ -225,26 +263,41 @@ def open_listeners(
     `supervised`: slots may be added and steered, so each gets sockets of its own where the
     system can do that. `activated`: nobody has said where to listen, so the sockets that
     systemd has passed are taken if there are any; then what says so is removed from
-    `environment` (None: the process's own), lest children take them for theirs.
+    `environment` (None: the process's own), lest children take them for theirs. `secure`:
+    they are for TLS, but for the insecure ones and those that systemd calls "insecure".
     """
     environment = os.environ if environment is None else environment
-    passed = _passed(environment)
-    if passed and activated:
-        return Listeners([_take_passed(passed, environment)] * slots)
-    hint = f" (systemd has passed {passed} sockets, for use without an address)" if passed else ""
-    listeners = Listeners([[]] * slots)
-    listeners._bind(bind, supervised and sys.platform == "linux", hint)
+    count = passed(environment)
+    own = supervised and sys.platform == "linux"
+    hint = ""
+    if count and activated:
+        taken, insecure = take_passed(count, environment)
+        listeners = Listeners([taken] * slots, secure=secure, insecure=insecure)
+    else:
+        if count:
+            hint = f" (systemd has passed {count} sockets, for use without an address)"
+        listeners = Listeners([[]] * slots, secure=secure)
+        listeners._bind(bind.places, bind.uds_mode, own, hint, insecure=False)
+    listeners._bind(bind.insecure_bind, bind.uds_mode, own, hint, insecure=True)
     return listeners
 
 
-def describe(listener: socket.socket) -> str:
+def describe(listener: socket.socket, *, secure: bool = False) -> str:
     """The address of a socket as a person writes it: a URL, or `unix:` and a path."""
+    place = place_of(listener)
+    if place.startswith("unix:"):
+        return place
+    return f"https://{place}" if secure else f"http://{place}"
+
+
+def place_of(listener: socket.socket) -> str:
+    """The same without a scheme."""
     name = listener.getsockname()
     if listener.family == getattr(socket, "AF_UNIX", None):
         path = os.fsdecode(name) if name else ""
         return f"unix:{path}"
     host = f"[{name[0]}]" if listener.family == socket.AF_INET6 else name[0]
-    return f"http://{host}:{name[1]}"
+    return f"{host}:{name[1]}"
 
 
 def explain(error: OSError, place: str) -> BindError:
@@ -402,63 +455,3 @@ def _remove(file: _File) -> None:
         found = os.stat(file.path)
         if (found.st_dev, found.st_ino) == (file.device, file.inode):
             os.unlink(file.path)
-
-
-# -- inherited descriptors -------------------------------------------------------------
-
-
-def _inherited(fd: int, place: str) -> socket.socket:
-    """A duplicate of the socket at descriptor `fd`; messages call it `place`."""
-    try:
-        listener = socket.socket(fileno=os.dup(fd))
-    except OSError as error:
-        known = {
-            errno.EBADF: "no such file descriptor is open",
-            errno.ENOTSOCK: "it is not a socket",
-        }
-        reason = known.get(error.errno or 0, error.strerror)
-        raise BindError(f"cannot listen on {place}: {reason}") from None
-    if listener.type != socket.SOCK_STREAM:
-        listener.close()
-        raise BindError(f"cannot listen on {place}: it is not a stream socket")
-    if _is_connected(listener):
-        listener.close()
-        raise BindError(f"cannot listen on {place}: it is a connection")
-    listener.setblocking(False)
-    return listener
-
-
-def _is_connected(listener: socket.socket) -> bool:
-    try:
-        listener.getpeername()
-    except OSError:
-        return False
-    return True
-
-
-def _passed(environment: MutableMapping[str, str]) -> int:
-    """How many sockets systemd has passed to this process (sd_listen_fds(3))."""
-    if environment.get("LISTEN_PID") != str(os.getpid()):
-        return 0
-    count = environment.get("LISTEN_FDS", "")
-    return int(count) if count.isdecimal() else 0
-
-
-def _take_passed(count: int, environment: MutableMapping[str, str]) -> list[socket.socket]:
-    """Take the sockets over from systemd's descriptors, and the variables away."""
-    names = environment.get("LISTEN_FDNAMES", "").split(":")
-    fds = range(_PASSED_FROM, _PASSED_FROM + count)
-    taken: list[socket.socket] = []
-    try:
-        for fd in fds:
-            name = names[fd - _PASSED_FROM] if len(names) == count else ""
-            taken.append(_inherited(fd, f"systemd's socket {name or fd}"))
-    except BaseException:
-        for each in taken:
-            each.close()
-        raise
-    for fd in fds:
-        os.close(fd)
-    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"):
-        environment.pop(variable, None)
-    return taken

@@ -6,7 +6,7 @@ the config-file readers and the settings page know about it. Nothing is opened h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from fastserve.options import (
     Address,
     Choice,
+    Factory,
     Flag,
     Headers,
     Integer,
@@ -24,9 +25,12 @@ from fastserve.options import (
     Place,
     RootPath,
     Seconds,
+    Secret,
     Several,
     Size,
     Text,
+    TlsVersion,
+    Verification,
     option,
 )
 from fastserve.presets import PRESETS
@@ -43,6 +47,7 @@ __all__ = [
     "Proxies",
     "Reload",
     "Timeouts",
+    "Tls",
     "WebSocket",
 ]
 
@@ -117,6 +122,15 @@ class Bind:
     backlog: int = option(
         2048, Integer(1), "Connections the kernel may hold that have not been accepted yet."
     )
+    insecure_bind: tuple[Place, ...] = option(
+        (),
+        Several(Address()),
+        "An address for plain HTTP, besides the others, which have TLS; may be given many times.",
+        repeat=True,
+    )
+    redirect_insecure: bool = option(
+        False, Flag(), "Send requests over plain HTTP to the same URL over HTTPS (308)."
+    )
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -177,6 +191,70 @@ class Proxies:
     proxy_protocol: bool = option(
         False, Flag(), "Connections of trusted proxies begin with a PROXY header, version 1 or 2."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """Certificates, and what is asked of clients. With a certificate, TLS is on."""
+
+    certfile: tuple[str, ...] = option(
+        (),
+        Several(Path()),
+        "Certificate and those above it, PEM; may be given many times: the client's SNI chooses, "
+        "and if none fits, the first is taken.",
+        repeat=True,
+    )
+    keyfile: tuple[str, ...] = option(
+        (),
+        Several(Path()),
+        "Private key, PEM, one for each certificate; if not set, it is in the certificate's file.",
+        repeat=True,
+    )
+    keyfile_password: str | None = option(
+        None, Secret(), "Password of encrypted keys; a variable shows it to fewer than a flag."
+    )
+    version: int = option(17, TlsVersion(), "Uvicorn's: 17, any version, is all it can be.")
+    min_version: str = option(
+        "TLSv1.2", Choice(("TLSv1.2", "TLSv1.3")), "Least version of TLS that is spoken."
+    )
+    ciphers: str | None = option(
+        None, Text(), "Ciphers for TLS 1.2 as OpenSSL names them; those of TLS 1.3 are fixed."
+    )
+    cert_reqs: str = option(
+        "none",
+        Verification(),
+        "Whether clients show a certificate that --ssl-ca-certs has issued; also 0, 1 or 2.",
+    )
+    ca_certs: str | None = option(
+        None, Path(), "Certificates, PEM, of those whose clients' certificates are taken."
+    )
+    crlfile: str | None = option(
+        None, Path(), "Lists, PEM, of clients' certificates that are revoked: one for each issuer."
+    )
+    context_factory: str | Callable[..., Any] | None = option(
+        None,
+        Factory(),
+        "Makes the ssl.SSLContext: is called with the config and a function that makes the "
+        "usual one.",
+    )
+    handshake_timeout: float = option(
+        10.0, Seconds(), "For a client's handshake, before it is cut; 0: without end."
+    )
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.certfile) or self.context_factory is not None
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each certificate's file with the file of its key."""
+        return list(zip(self.certfile, self.keyfile or self.certfile, strict=True))
+
+    @property
+    def files(self) -> list[str]:
+        """All that are read; when one changes, all are read again."""
+        more = (self.ca_certs, self.crlfile)
+        return [*dict.fromkeys([*self.certfile, *self.keyfile, *filter(None, more)])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +385,11 @@ class Limits:
         "Bytes a second, all in all, below which a request body the application waits for is "
         "refused (408), and a response being taken is cut; 0: any byte is enough.",
     )
+    handshakes: int = option(
+        1000,
+        Integer(),
+        "TLS handshakes under way at once, above which new ones are cut; 0: no limit.",
+    )
     max_requests: int = option(0, Integer(), "Requests after which a worker is replaced; 0: never.")
     max_requests_jitter: int = option(
         0, Integer(), "Most requests added to limit_max_requests, at random for each worker."
@@ -423,6 +506,7 @@ SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
         "application": (Application, ""),
         "bind": (Bind, ""),
         "proxies": (Proxies, ""),
+        "tls": (Tls, "ssl_"),
         "process": (Process, ""),
         "http": (Http, ""),
         "websocket": (WebSocket, "ws_"),

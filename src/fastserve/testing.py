@@ -23,7 +23,7 @@ class RunningServer:
 
     `server` is the `Server`. Over TCP, `url` is `http://host:port` without a slash at the
     end; over a Unix socket `uds` is its path, `url` is `http://localhost` and `host` and
-    `port` are empty and 0.
+    `port` are empty and 0. With a certificate, `url` begins with `https`.
     """
 
     def __init__(self, server: Server) -> None:
@@ -32,7 +32,8 @@ class RunningServer:
         split = urlsplit(server.urls[0])
         self.host = "" if self.uds else split.hostname or ""
         self.port = 0 if self.uds else split.port or 0
-        self.url = "http://localhost" if self.uds else server.urls[0]
+        scheme = "https" if server.config.tls.is_on else "http"
+        self.url = f"{scheme}://localhost" if self.uds else server.urls[0]
 
 
 @contextlib.contextmanager

@@ -43,6 +43,7 @@ class Places:
     """Stands for the listeners."""
 
     def __init__(self, count: int) -> None:
+        self.insecure: list[int] = []
         self.slots: list[list[int]] = [[i] for i in range(count)]
         self.steered: list[int] = []
         self.refuses = False
@@ -88,7 +89,7 @@ class Scene:
 
     # -- the nursery -------------------------------------------------------------------
 
-    def start(self, slot: int, sockets: object, cause: str) -> Child:
+    def start(self, slot: int, sockets: object, cause: str, insecure: object) -> Child:
         if self.refuses:
             raise FastserveError("cannot start a process")
         return self.process(slot, cause)

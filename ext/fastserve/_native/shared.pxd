@@ -65,6 +65,7 @@ cdef class Shared:
     cdef object server              # the last connection's own side, as in its scopes
     cdef set running                # calls whose application is suspended
     cdef Call starting              # whose application is in its first step, or None
+    cdef int redirect_port          # where requests over plain HTTP are sent; 0: they are served
     cdef int limit_concurrency
     cdef int limit_connection_requests
     cdef int64_t min_rate           # bytes a second of a body or response under way; 0: any

@@ -50,7 +50,7 @@ cdef class Shared:
                  limit_request_head=65536, limit_request_fields=100, limit_request_body=0,
                  limit_request_trailers=8192, limit_concurrency=0, limit_connection_requests=0,
                  limit_min_rate=240, limit_max_requests=0,
-                 on_max_requests=None, double timeout_keep_alive=75.0,
+                 on_max_requests=None, redirect_port=0, double timeout_keep_alive=75.0,
                  double timeout_first_byte=10.0, double timeout_request_head=30.0,
                  double timeout_request_body=30.0, double timeout_write=30.0,
                  double timeout_request=0.0, cancel_on_disconnect=None, Row row=None, bint timed=False, websockets=True,
@@ -112,6 +112,7 @@ cdef class Shared:
         self.limit_requests = limit_max_requests
         self.limit_handshakes = limit_handshakes
         self.on_max_requests = on_max_requests
+        self.redirect_port = redirect_port
         self.open = set()
         self.running = set()
         self.context = contextvars.copy_context()

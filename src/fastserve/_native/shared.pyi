@@ -43,6 +43,7 @@ class Shared:
         limit_min_rate: int = 240,
         limit_max_requests: int = 0,
         on_max_requests: Callable[[], object] | None = None,
+        redirect_port: int = 0,
         timeout_keep_alive: float = 75.0,
         timeout_first_byte: float = 10.0,
         timeout_request_head: float = 30.0,

@@ -170,11 +170,20 @@ class Nursery:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
 
-    def start(self, slot: int, sockets: Iterable[socket.socket], cause: str) -> Child:
-        """A child for `slot` (0: the admin process). Raises `FastserveError`."""
+    def start(
+        self,
+        slot: int,
+        sockets: Iterable[socket.socket],
+        cause: str,
+        insecure: Iterable[int] = (),
+    ) -> Child:
+        """A child for `slot` (0: the admin process). Raises `FastserveError`.
+
+        `insecure`: the positions of sockets that are not for TLS.
+        """
         row = self._board.take(slot)
         fds = [each.fileno() for each in sockets]
-        order = Order(self._config, slot, row, tuple(sys.path), tuple(sys.argv))
+        order = Order(self._config, slot, row, tuple(sys.path), tuple(sys.argv), tuple(insecure))
         try:
             if self._preloaded is not None and slot:
                 pid, channel = self._fork(order, fds)

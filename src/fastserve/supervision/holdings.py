@@ -51,6 +51,7 @@ class Holdings:
                 config.worker_count,
                 supervised=True,
                 activated=config.is_unbound,
+                secure=config.tls.is_on,
                 environment=environment,
             )
             admin_listeners = _open_admin(config)
@@ -74,7 +75,7 @@ class Holdings:
         return cls(
             Notifier.adopt(state["notifier"]),
             PidFile.adopt(pid_file) if pid_file is not None else None,
-            Listeners.adopt(state["listeners"]),
+            Listeners.adopt(state["listeners"], secure=config.tls.is_on),
             Listeners.adopt(admin) if admin is not None else _open_admin(config),
             Board.attach(state["board"]),
             state["places"],
@@ -125,7 +126,8 @@ class Holdings:
 
 
 def _places(config: Config) -> list[str]:
-    return [str(each) for each in config.bind.places]
+    insecure = (f"{each} (insecure)" for each in config.bind.insecure_bind)
+    return [*map(str, config.bind.places), *insecure]
 
 
 def _open_admin(config: Config) -> Listeners | None:

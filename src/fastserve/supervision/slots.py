@@ -158,10 +158,12 @@ class Fleet:
                     return
 
     def _start(self, slot: Slot, cause: str) -> None:
-        sockets = self._listeners.slots[slot.number - 1] if slot.number else self._admin_sockets
+        sockets, insecure = self._admin_sockets, []
+        if slot.number:
+            sockets, insecure = self._listeners.slots[slot.number - 1], self._listeners.insecure
         slot.due = None
         try:
-            slot.coming = self._nursery.start(slot.number, sockets, cause)
+            slot.coming = self._nursery.start(slot.number, sockets, cause, insecure)
         except FastserveError as error:
             self._not_started(slot, cause, Failure(error.message))
         else:

@@ -24,7 +24,7 @@ from fastserve.terminal import HANDOVER, TRIAL
 
 __all__ = ["Trial", "command_line", "handed_over", "is_trial", "replace_program"]
 
-FORMAT = 1
+FORMAT = 2
 _PATIENCE = 300.0
 
 

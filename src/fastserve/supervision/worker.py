@@ -44,7 +44,7 @@ class Order:
     """What a child needs to know. `slot` 0 is the admin process, which serves no application.
 
     The descriptors of the board and the sockets are told apart, because they get other
-    numbers on the way.
+    numbers on the way. `insecure` are the positions of sockets that are not for TLS.
     """
 
     config: Config
@@ -52,6 +52,7 @@ class Order:
     row: int
     path: tuple[str, ...]
     arguments: tuple[str, ...]
+    insecure: tuple[int, ...] = ()
 
     def encode(self) -> str:
         return base64.b64encode(pickle.dumps(self)).decode()
@@ -129,6 +130,7 @@ class _Worker:
 
         self._channel = channel
         self._sockets = [socket.socket(fileno=fd) for fd in sockets]
+        self._insecure = [self._sockets[at] for at in order.insecure]
         self._config = order.config
         self._is_worker = order.slot > 0
         self._row = board.row(order.row)
@@ -161,7 +163,9 @@ class _Worker:
         # A service manager may signal every process: then the supervisor's message comes too,
         # and the admin process is to answer until the last worker has ended.
         stop = self._server.stop if self._is_worker else lambda: None
-        await self._server.serve(self._sockets, signals={signal.SIGTERM: stop})
+        await self._server.serve(
+            self._sockets, insecure=self._insecure, signals={signal.SIGTERM: stop}
+        )
 
     async def _gate(self) -> None:
         self._tell("started")

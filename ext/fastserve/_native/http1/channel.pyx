@@ -27,6 +27,7 @@ from ..websocket.channel cimport offer_websocket
 from ..websocket.handshake cimport Handshake, read_handshake, wants_websocket
 from .parser cimport (CONNECT, EVENT_BODY, EVENT_END, EVENT_HEAD, HEAD, STATE_LENGTH, Event,
                       RequestParser, method_name)
+from .redirect cimport redirect
 from .response cimport DISCARD_MOST, ResponseHalf
 from .writer cimport status_line, write_fields
 
@@ -253,6 +254,9 @@ cdef class Http1Channel(ResponseHalf):
         if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
             raise ParseError(503, "the server is at its limit of concurrent requests")
         headers = parser.header_list()
+        if shared.redirect_port and self.template.base["scheme"] == "http":
+            raise redirect(headers, exchange.target, raw_path, parser.query_string(),
+                           shared.redirect_port)
         if (parser.has_upgrade and parser.head.minor >= 1 and shared.websockets
                 and wants_websocket(headers)):
             self.begin_websocket(raw_path, headers)
