@@ -16,7 +16,7 @@ _released = asyncio.Event()
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "lifespan":
         routes = ROUTES if scope["type"] == "http" else SOCKETS
-        await routes[scope["path"]](scope, receive, send)
+        await routes[scope["path"].removeprefix(scope["root_path"])](scope, receive, send)
         return
     await receive()
     await send({"type": "lifespan.startup.complete"})
@@ -38,6 +38,17 @@ async def fields(scope: Any, receive: Any, send: Any) -> None:
     """The request's header fields."""
     pairs = [[name.decode(), value.decode()] for name, value in scope["headers"]]
     await answer(send, json.dumps(pairs).encode())
+
+
+async def who(scope: Any, receive: Any, send: Any) -> None:
+    """For whom the application takes the one who asks, and what it takes itself for."""
+    await answer(send, told(scope))
+
+
+def told(scope: Any) -> bytes:
+    hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
+    names = ("client", "scheme", "server", "root_path", "path")
+    return json.dumps({name: scope[name] for name in names} | {"hosts": hosts}).encode()
 
 
 async def digest(scope: Any, receive: Any, send: Any) -> None:
@@ -139,8 +150,17 @@ async def refuse(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.close"})
 
 
+async def tell(scope: Any, receive: Any, send: Any) -> None:
+    """The same as `who`, in a message."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": told(scope).decode()})
+    await send({"type": "websocket.close"})
+
+
 ROUTES = {
     "/": pid,
+    "/who": who,
     "/fields": fields,
     "/digest": digest,
     "/large": large,
@@ -152,6 +172,7 @@ ROUTES = {
 
 SOCKETS = {
     "/": echo,
+    "/who": tell,
     "/leave": leave,
     "/deny": deny,
     "/refuse": refuse,

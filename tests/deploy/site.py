@@ -26,6 +26,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 APP = Path(__file__).parent / "app.py"
 NGINX = DEPLOY / "nginx" / "fastserve.conf"
 HAPROXY = DEPLOY / "haproxy" / "haproxy.cfg"
+PASS_THROUGH = DEPLOY / "haproxy" / "pass-through.cfg"
 
 _NGINX_MAIN = """
 {user}
@@ -60,8 +61,8 @@ class Site:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def connect(self) -> Client:
-        return Client(("127.0.0.1", self.port))
+    def connect(self, source: str | None = None) -> Client:
+        return Client(("127.0.0.1", self.port), source=source)
 
 
 def rendered(file: Path, changes: Changes) -> str:
@@ -174,16 +175,16 @@ def haproxy_to(url: str, check: socket.socket) -> Changes:
 
 
 @contextmanager
-def haproxy(made: Path, changes: Changes) -> Iterator[tuple[Command, int]]:
+def haproxy(made: Path, changes: Changes, shipped: Path = HAPROXY) -> Iterator[tuple[Command, int]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd, port = listener.fileno(), listener.getsockname()[1]
         file = made / "haproxy.cfg"
         ours = {
-            "bind :80\n": f"bind fd@{fd}\n",
+            "bind :443\n" if shipped == PASS_THROUGH else "bind :80\n": f"bind fd@{fd}\n",
             "    user haproxy\n    group haproxy\n": "",
             "maxconn 20000": "maxconn 200",  # the number of open files may be limited
         }
-        file.write_text(rendered(HAPROXY, ours | dict(changes)))
+        file.write_text(rendered(shipped, ours | dict(changes)))
         with _running(["haproxy", "-db", "-f", str(file)], pass_fds=[fd]) as command:
             yield command, port
 
@@ -195,7 +196,7 @@ def site(kind: str, over: str, *more: str, changes: Changes | None = None) -> It
         made = stack.enter_context(directory())
         admin = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         place = f"unix:{made}/s" if over == "unix" else "127.0.0.1:0"
-        server = stack.enter_context(fastserve(place, made, *more, admin=admin))
+        server = stack.enter_context(fastserve(place, made, "--behind", kind, *more, admin=admin))
         if kind == "nginx":
             running = nginx(made, nginx_to(server.url) | dict(changes or {}))
         else:

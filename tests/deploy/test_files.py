@@ -16,16 +16,18 @@ from typing import Any
 
 import pytest
 import yaml
-from deploy.site import DEPLOY, HAPROXY, NGINX, rendered, write_nginx
+from deploy.site import DEPLOY, HAPROXY, NGINX, PASS_THROUGH, rendered, write_nginx
 
 from fastserve.cli import check_command, command
 from fastserve.config import ALIASES, OPTIONS, Config
 from fastserve.options import Size
+from fastserve.presets import PRESETS
 from fastserve.stopping import Stop, longest_stop
 
 PAGE = DEPLOY.parent / "docs" / "deployment.md"
 UNIT = DEPLOY / "systemd" / "fastserve.service"
 SOCKET = DEPLOY / "systemd" / "fastserve.socket"
+FORWARDED = {f"x-forwarded-{word}" for word in ("for", "proto", "host", "port", "prefix")}
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 
 
@@ -174,12 +176,13 @@ def test_nginx_accepts_the_file_as_it_is(tmp_path: Path) -> None:
 
 
 @needs("haproxy")
-def test_haproxy_accepts_the_file_as_it_is() -> None:
+@pytest.mark.parametrize("file", [HAPROXY, PASS_THROUGH], ids=lambda file: file.stem)
+def test_haproxy_accepts_the_file_as_it_is(file: Path) -> None:
     try:
         pwd.getpwnam("haproxy")
     except KeyError:
         pytest.skip("haproxy's user does not exist")
-    done = run("haproxy", "-c", "-f", str(HAPROXY))
+    done = run("haproxy", "-c", "-f", str(file))
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
 
@@ -282,6 +285,24 @@ def test_the_server_notices_a_lost_websocket_before_the_proxy_cuts_it() -> None:
         websocket = config_of(name).websocket
         assert websocket.ping_interval * 3 <= silence
         assert websocket.ping_interval + websocket.ping_timeout < silence
+
+
+def test_what_a_preset_believes_is_what_the_proxy_sets() -> None:
+    """And what it does not believe is dropped, all but what Cloudflare alone sends."""
+    others = {*FORWARDED, "forwarded", "x-real-ip"}
+    nginx = dict(re.findall(r"proxy_set_header ([\w-]+) (.+);", NGINX.read_text()))
+    haproxy = re.findall(r"http-request (set|del)-header ([\w-]+)", HAPROXY.read_text())
+    for name, found in (
+        ("nginx", {field.lower(): value != '""' for field, value in nginx.items()}),
+        ("haproxy", {field.lower(): verb == "set" for verb, field in haproxy}),
+    ):
+        believed = set(PRESETS[name]["forwarded_headers"])  # type: ignore[call-overload]
+        assert {field for field in others if found.get(field)} == believed
+        assert {field for field in others if found.get(field) is False} == others - believed
+
+
+def test_what_is_shipped_with_a_proxy_says_so() -> None:
+    assert config_of("unit").proxies.behind == config_of("compose").proxies.behind == "nginx"
 
 
 def test_the_page_tells_the_two_lines_that_nginx_needs_for_websockets() -> None:

@@ -56,12 +56,16 @@ class Truncated(AssertionError):
 
 
 class Client:
-    """One connection.  `address` is a (host, port) pair or the path of a unix socket."""
+    """One connection.  `address` is a (host, port) pair or the path of a unix socket.
+
+    `source`: the address of this machine's to come from.
+    """
 
     def __init__(
         self,
         address: tuple[str, int] | str,
         *,
+        source: str | None = None,
         receive_buffer: int | None = None,
         send_buffer: int | None = None,
     ) -> None:
@@ -74,6 +78,8 @@ class Client:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if send_buffer is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        if source is not None:
+            self.sock.bind((source, 0))
         self.sock.settimeout(TIMEOUT)
         self.sock.connect(address)
         if not isinstance(address, str):
