@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from native.stand import play, serving
+from support.apps import answer
 
 LINES: list[bytes] = []
 
 
-async def app(*_: object) -> None:
+async def no_app(*_: object) -> None:
     raise AssertionError("no application is called")
 
 
-def ask(head: str, port: int = 443, body: bytes = b"") -> tuple[bytes, dict[bytes, bytes], bytes]:
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await answer(send, scope["scheme"].encode())
+
+
+def ask(
+    head: str, port: int = 443, body: bytes = b"", app: Any = no_app, **options: Any
+) -> tuple[bytes, dict[bytes, bytes], bytes]:
     """Status, header fields and body of the answer to a request, after which the end comes."""
     got: list[tuple[bytes, dict[bytes, bytes], bytes]] = []
 
     async def scene() -> None:
-        async with serving(app, redirect_port=port, access_write=LINES.append) as stand:
+        settings = {"redirect_port": port, "access_write": LINES.append} | options
+        async with serving(app, **settings) as stand:
             client = await stand.connect()
             await client.send(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
             answer = await client.until(b"\r\n\r\n")
@@ -84,6 +94,19 @@ def test_head_has_no_body_and_an_upload_is_not_read() -> None:
     assert ask("HEAD / HTTP/1.1\nHost: a")[2] == b""
     status, _, body = ask("POST / HTTP/1.1\nHost: a\nContent-Length: 5", body=b"hello")
     assert (status, body) == (b"308", b"HTTPS is spoken here\n")
+
+
+def test_what_a_trusted_proxy_had_over_https_is_served() -> None:
+    trusted: dict[str, Any] = {
+        "forwarded_headers": ["x-forwarded-proto", "x-forwarded-host"],
+        "forwarded_allow_ips": ["*"],
+    }
+    head = "GET / HTTP/1.1\nHost: inside\nConnection: close\nX-Forwarded-Proto: "
+    status, _, body = ask(head + "https", app=hello, **trusted)
+    assert (status, body) == (b"200", b"https")
+    _, fields, _ = ask(head + "http\nX-Forwarded-Host: a.example", **trusted)
+    assert fields[b"location"] == b"https://a.example/"
+    assert ask(head + "https")[0] == b"308", "nobody is trusted"
 
 
 def test_it_has_an_access_line() -> None:

@@ -254,9 +254,9 @@ cdef class Http1Channel(ResponseHalf):
         if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
             raise ParseError(503, "the server is at its limit of concurrent requests")
         headers = parser.header_list()
-        if shared.redirect_port and self.template.base["scheme"] == "http":
-            raise redirect(headers, exchange.target, raw_path, parser.query_string(),
-                           shared.redirect_port)
+        if shared.redirect_port:
+            redirect(self.template.base["scheme"], origin, headers, exchange.target, raw_path,
+                     parser.query_string(), shared.redirect_port)
         if (parser.has_upgrade and parser.head.minor >= 1 and shared.websockets
                 and wants_websocket(headers)):
             self.begin_websocket(raw_path, headers)

@@ -1,4 +1,7 @@
 """Where a request over plain HTTP should have gone."""
 
+from ..forwarded cimport Origin
 
-cdef object redirect(list headers, bytes target, bytes path, bytes query, int port)
+
+cdef int redirect(str scheme, Origin origin, list headers, bytes target, bytes path, bytes query,
+                  int port) except -1
