@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -28,11 +29,21 @@ class Load:
     """`clients` threads that each ask for `path` again and again.
 
     With `keep_alive` a connection is used until an answer says `Connection: close`; no request
-    is ever sent twice. `answers` are the bodies, `failures` what went wrong.
+    is ever sent twice. `answers` are the bodies, `failures` what went wrong. An https URL needs
+    a client's `context`.
     """
 
-    def __init__(self, url: str, *, clients: int, keep_alive: bool, path: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clients: int,
+        keep_alive: bool,
+        path: str,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self._url = url
+        self._context = context
         self._keep_alive = keep_alive
         self._request = f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode()
         self._request += b"\r\n" if keep_alive else b"Connection: close\r\n\r\n"
@@ -77,7 +88,7 @@ class Load:
                 try:
                     if connection is None:
                         before = None
-                        connection = _connected(self._url)
+                        connection = _connected(self._url, self._context)
                     connection.sendall(self._request)
                     body, more = _answer(connection)
                 except (OSError, ValueError) as error:
@@ -100,7 +111,7 @@ class Load:
             self._news.notify_all()
 
 
-def _connected(url: str) -> socket.socket:
+def _connected(url: str, context: ssl.SSLContext | None) -> socket.socket:
     if url.startswith("unix:"):
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(PATIENCE)
@@ -110,8 +121,11 @@ def _connected(url: str) -> socket.socket:
             connection.close()
             raise
         return connection
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+    host, _, port = url.partition("://")[2].rpartition(":")
+    connection = socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+    if context is None:
+        return connection
+    return context.wrap_socket(connection, server_hostname=host.strip("[]"))
 
 
 def _answer(connection: socket.socket) -> tuple[str, bool]:
@@ -138,10 +152,15 @@ def _more(connection: socket.socket, so_far: bytes) -> bytes:
 
 @contextmanager
 def load(
-    url: str, *, clients: int = 4, keep_alive: bool = False, path: str = "/"
+    url: str,
+    *,
+    clients: int = 4,
+    keep_alive: bool = False,
+    path: str = "/",
+    context: ssl.SSLContext | None = None,
 ) -> Iterator[Load]:
     """A load while the body runs."""
-    running = Load(url, clients=clients, keep_alive=keep_alive, path=path)
+    running = Load(url, clients=clients, keep_alive=keep_alive, path=path, context=context)
     running.start()
     try:
         yield running
