@@ -38,7 +38,7 @@ Found = dict[str, tuple[Any, str]]
 _FILES = ("config", "env_file")
 _OURS = {TRIAL, HANDOVER, envfiles.LOADED}
 _NAMES = {"app", *OPTIONS, *ALIASES}
-_VARIABLES = {f"{PREFIX}{name.upper()}" for name in _NAMES}
+_VARIABLES = _OURS | {f"{PREFIX}{name.upper()}" for name in _NAMES}
 # How alike a variable's name must be to an option's for a mistake; others may be anybody's.
 _ALIKE = 0.75
 # What Kubernetes, and Docker's links, set for each service: for one called fastserve,
@@ -82,7 +82,7 @@ def from_env_files(paths: Sequence[str]) -> Found:
 def _of_variables(told: Mapping[str, tuple[str, str]], without: Iterable[str] = ()) -> Found:
     """The options among the variables `told`, which have their values and origins."""
     for variable, (value, origin) in told.items():
-        if value and variable.startswith(PREFIX) and variable not in _VARIABLES | _OURS:
+        if value and variable.startswith(PREFIX) and variable not in _VARIABLES:
             _refuse_if_near(variable, value, origin)
     found: Found = {}
     variables = {"app": (f"{PREFIX}APP",)} | {

@@ -9,6 +9,7 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -184,46 +185,74 @@ def test_a_proxy_that_is_not_trusted_is_the_client(way: tuple[str, str]) -> None
 # -- the PROXY protocol ------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["send-proxy", "send-proxy-v2"])
-def passed_through(request: pytest.FixtureRequest) -> Iterator[tuple[Command, int]]:
-    """fastserve behind HAProxy, which sends the header in either version."""
+@dataclass
+class PassedThrough:
+    """fastserve behind an HAProxy that touches nothing; `context` if it speaks TLS."""
+
+    server: Command
+    port: int
+    context: ssl.SSLContext | None
+
+    def connect(self) -> Client:
+        return Client(("127.0.0.1", self.port), source=HERE)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("send-proxy", False), ("send-proxy-v2", False), ("send-proxy-v2", True)],
+    ids=["version-1", "version-2", "version-2-tls"],
+)
+def passed_through(request: pytest.FixtureRequest) -> Iterator[PassedThrough]:
+    version, is_secure = request.param
     with ExitStack() as stack:
         made = stack.enter_context(directory())
         admin = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        options = ("--proxy-protocol", "--forwarded-allow-ips", "127.0.0.1")
+        options = ["--proxy-protocol", "--forwarded-allow-ips", "127.0.0.1"]
+        context = None
+        if is_secure:
+            authority = Authority(made)
+            issued = authority.issue("example.org")
+            options += ["--ssl-certfile", issued.certfile, "--ssl-keyfile", issued.keyfile]
+            context = authority.client_context()
         server = stack.enter_context(fastserve("127.0.0.1:0", made, *options, admin=admin))
         changes = {
-            "send-proxy-v2": request.param,
+            "send-proxy-v2": version,
             "192.0.2.11:8443": f"127.0.0.1:{server.port}",
             "    server app2 192.0.2.12:8443": "    #",
             "port 9000": f"port {admin.getsockname()[1]}",
         }
         _, port = stack.enter_context(haproxy(made, changes, PASS_THROUGH))
-        yield server, port
+        yield PassedThrough(server, port, context)
 
 
 @needs_haproxy
-def test_a_proxy_header_says_whose_connection_it_is(passed_through: tuple[Command, int]) -> None:
-    server, port = passed_through
-    with Client(("127.0.0.1", port), source=HERE) as client:
+def test_a_proxy_header_says_whose_connection_it_is(passed_through: PassedThrough) -> None:
+    with passed_through.connect() as client:
         ours = list(client.sock.getsockname())
+        if passed_through.context is not None:
+            client.sock = passed_through.context.wrap_socket(
+                client.sock, server_hostname="example.org"
+            )
         for claims in ((), CLAIMS):
             told = who(client, *claims)
-            assert (told["client"], told["server"]) == (ours, ["127.0.0.1", port])
-            assert (told["scheme"], told["root_path"]) == ("http", "")
-    server.out.wait_for(rf'{ours[0]}:{ours[1]} "GET /who')
+            assert (told["client"], told["server"]) == (ours, ["127.0.0.1", passed_through.port])
+            assert told["scheme"] == ("https" if passed_through.context else "http")
+            assert told["root_path"] == ""
+    passed_through.server.out.wait_for(rf'{ours[0]}:{ours[1]} "GET /who')
 
 
 @needs_haproxy
-def test_and_whose_websocket(passed_through: tuple[Command, int]) -> None:
-    with Client(("127.0.0.1", passed_through[1]), source=HERE) as client:
+def test_and_whose_websocket(passed_through: PassedThrough) -> None:
+    context = passed_through.context
+    with passed_through.connect() as client:
         ours = list(client.sock.getsockname())
-        told = who_in_a_websocket(client.sock, *CLAIMS)
-    assert (told["client"], told["scheme"]) == (ours, "ws")
+        options = {} if context is None else {"ssl": context}
+        told = who_in_a_websocket(client.sock, *CLAIMS, **options)
+    assert (told["client"], told["scheme"]) == (ours, "ws" if context is None else "wss")
 
 
 @needs_haproxy
-def test_a_connection_without_the_header_is_closed(passed_through: tuple[Command, int]) -> None:
-    with Client(("127.0.0.1", passed_through[0].port)) as client:
+def test_a_connection_without_the_header_is_closed(passed_through: PassedThrough) -> None:
+    with Client(("127.0.0.1", passed_through.server.port)) as client:
         client.send(request("GET", "/who"))
         client.assert_closed()
