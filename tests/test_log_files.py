@@ -18,7 +18,8 @@ from support.logs import bare
 
 from fastserve.config import Logging
 from fastserve.errors import ConfigError
-from fastserve.logging import AccessFile, access_writer, configure, reopen
+from fastserve.logging import access_sink, configure, reopen
+from fastserve.logsinks import FileSink
 
 # -- messages in a file ----------------------------------------------------------------
 
@@ -62,8 +63,7 @@ def test_a_second_configuration_closes_the_file_of_the_first(tmp_path: Path) -> 
         (first,) = ours.handlers
         configure(Logging(log_file=str(tmp_path / "two")))
         logging.getLogger("fastserve.error").info("hello")
-        assert isinstance(first, logging.FileHandler)
-        assert first.stream is None
+        assert first.sink.fileno() == -1  # type: ignore[attr-defined]
         assert (tmp_path / "one").read_text() == ""
         assert "hello" in (tmp_path / "two").read_text()
 
@@ -89,7 +89,7 @@ def test_a_fifo_nobody_reads_is_refused_instead_of_waited_for(tmp_path: Path) ->
         with pytest.raises(ConfigError, match="--log-file"):
             configure(Logging(log_file=fifo))
         with pytest.raises(ConfigError, match="--access-log-file"):
-            access_writer(Logging(access_log_file=fifo))
+            access_sink(Logging(access_log_file=fifo))
 
 
 def test_a_full_disk_does_not_reach_who_logs(tmp_path: Path) -> None:
@@ -199,8 +199,8 @@ def test_a_handler_that_has_not_opened_its_file_is_left_alone(tmp_path: Path) ->
 
 
 @contextmanager
-def access_file(target: str | int) -> Iterator[AccessFile]:
-    file = AccessFile(target)
+def access_file(target: str | int) -> Iterator[FileSink]:
+    file = FileSink(target)
     try:
         yield file
     finally:
@@ -210,11 +210,10 @@ def access_file(target: str | int) -> Iterator[AccessFile]:
 def test_access_lines_go_to_the_file_that_is_asked_for(tmp_path: Path) -> None:
     log = tmp_path / "access"
     log.write_bytes(b"before\n")
-    write = access_writer(Logging(access_log_file=str(log)))
-    write(b"one\ntwo\n")
+    file = access_sink(Logging(access_log_file=str(log)))
+    assert file is not None
+    file.write(b"one\ntwo\n")
     assert log.read_bytes() == b"before\none\ntwo\n"
-    file = write.__self__  # type: ignore[attr-defined]
-    assert isinstance(file, AccessFile)
     file.close()
 
 
@@ -284,7 +283,7 @@ def test_lines_a_full_disk_does_not_take_are_counted_and_the_next_are_tried(
         file.write(b"five\n")
     os.close(room)
     os.close(fd)
-    expected = b"(3 access lines dropped)\nfour\nfive\n"
+    expected = b"(3 lines dropped)\nfour\nfive\n"
     assert (tmp_path / "access").read_bytes() == expected
 
 
@@ -296,7 +295,7 @@ def test_the_count_of_a_full_disk_outlives_reopening(tmp_path: Path) -> None:
         log.unlink()
         file.reopen()
         file.write(b"two\n")
-    assert log.read_bytes() == b"(1 access lines dropped)\ntwo\n"
+    assert log.read_bytes() == b"(1 lines dropped)\ntwo\n"
 
 
 def test_a_line_torn_by_a_full_disk_is_ended_before_the_next(tmp_path: Path) -> None:
@@ -309,7 +308,7 @@ def test_a_line_torn_by_a_full_disk_is_ended_before_the_next(tmp_path: Path) -> 
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         file.write(b"four\n")
-    assert log.read_bytes() == b"one\ntw\n(2 access lines dropped)\nfour\n"
+    assert log.read_bytes() == b"one\ntw\n(2 lines dropped)\nfour\n"
 
 
 def test_a_reader_that_has_gone_is_written_to_again_once_reopened(tmp_path: Path) -> None:

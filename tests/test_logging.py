@@ -19,12 +19,13 @@ from fastserve.config import Logging
 from fastserve.errors import ConfigError
 from fastserve.logging import (
     TRACE,
-    AccessFile,
-    access_writer,
+    access_sink,
     configure,
     has_access_log,
     is_colourful,
+    write_to_logger,
 )
+from fastserve.logsinks import FileSink
 
 # -- messages --------------------------------------------------------------------------
 
@@ -144,7 +145,8 @@ def test_a_log_config_of_each_form_is_applied(tmp_path: Path, form: str) -> None
         configure(options)
         logging.getLogger("fastserve.error").info("hello")
         assert has_access_log(options)
-        access_writer(options)(b"GET / 200\nGET /\xff 404\n")
+        assert access_sink(options) is None
+        write_to_logger(b"GET / 200\nGET /\xff 404\n")
         for handler in ours.handlers:
             handler.close()
         assert log.read_text() == "hello\nGET / 200\nGET /\ufffd 404\n"
@@ -219,14 +221,14 @@ def drain(fd: int) -> bytes:
 
 
 def test_access_lines_are_written_as_they_are(pipe: tuple[int, int]) -> None:
-    AccessFile(pipe[1]).write(b"one\ntwo\n")
+    FileSink(pipe[1]).write(b"one\ntwo\n")
     assert drain(pipe[0]) == b"one\ntwo\n"
 
 
 def test_what_a_full_pipe_does_not_take_is_written_later_and_in_order(
     pipe: tuple[int, int],
 ) -> None:
-    file = AccessFile(pipe[1])
+    file = FileSink(pipe[1])
     lines = [b"%06d\n" % i * 1000 for i in range(40)]
     read = b""
     for each in lines:
@@ -240,7 +242,7 @@ def test_what_a_full_pipe_does_not_take_is_written_later_and_in_order(
 
 
 def test_when_nobody_reads_whole_batches_are_dropped_and_counted(pipe: tuple[int, int]) -> None:
-    file = AccessFile(pipe[1])
+    file = FileSink(pipe[1])
     batch = b"x" * 99 + b"\n"
     for _ in range(3 * (1 << 20) // len(batch)):
         file.write(batch)
@@ -249,12 +251,12 @@ def test_when_nobody_reads_whole_batches_are_dropped_and_counted(pipe: tuple[int
         read += more
         file.write(b"")
     lines = read.splitlines(keepends=True)
-    assert any(b"access lines dropped)" in line for line in lines)
+    assert any(b"lines dropped)" in line for line in lines)
     assert all(line == batch for line in lines if b"dropped" not in line)
 
 
 def test_a_closed_pipe_drops_everything_and_raises_nothing(pipe: tuple[int, int]) -> None:
-    file = AccessFile(pipe[1])
+    file = FileSink(pipe[1])
     os.close(pipe[0])
     file.write(b"one\n")
     file.write(b"two\n")
@@ -263,7 +265,7 @@ def test_a_closed_pipe_drops_everything_and_raises_nothing(pipe: tuple[int, int]
 
 def test_closing_waits_for_what_is_kept(pipe: tuple[int, int]) -> None:
     os.set_blocking(pipe[0], True)
-    file, read = AccessFile(pipe[1]), []
+    file, read = FileSink(pipe[1]), []
     file.write(b"x" * 200_000)
 
     def reader() -> None:
@@ -281,7 +283,7 @@ def test_closing_waits_for_what_is_kept(pipe: tuple[int, int]) -> None:
 def test_a_descriptor_that_is_not_ours_is_neither_closed_nor_reopened(
     pipe: tuple[int, int],
 ) -> None:
-    file = AccessFile(pipe[1])
+    file = FileSink(pipe[1])
     file.reopen()
     file.write(b"one\n")
     file.close()

@@ -24,26 +24,27 @@ enum {
     FS_TARGET = 4,     /* 0x21..0x7E without "#" */
     FS_PLAIN_PATH = 8, /* anything but "?" and "%" */
     FS_REG_NAME = 16,  /* unreserved and sub-delims, RFC 3986 section 2 */
-    FS_HEX = 32        /* HEXDIG in either case */
+    FS_HEX = 32,       /* HEXDIG in either case */
+    FS_QUOTABLE = 64   /* 0x20..0x7E without the quote and the backslash */
 };
 
 static const uint8_t fs_class[256] = {
-     8,  8,  8,  8,  8,  8,  8,  8,  8, 10,  8,  8,  8,  8,  8,  8,
-     8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,  8,
-    10, 31, 14, 11, 31,  7, 31, 31, 30, 30, 31, 31, 30, 31, 31, 14,
-    63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 14, 30, 14, 30, 14,  6,
-    14, 63, 63, 63, 63, 63, 63, 31, 31, 31, 31, 31, 31, 31, 31, 31,
-    31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 14, 14, 14, 15, 31,
-    15, 63, 63, 63, 63, 63, 63, 31, 31, 31, 31, 31, 31, 31, 31, 31,
-    31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 14, 15, 14, 31,  8,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10,
+      8,   8,   8,   8,   8,   8,   8,   8,   8,  10,   8,   8,   8,   8,   8,   8,
+      8,   8,   8,   8,   8,   8,   8,   8,   8,   8,   8,   8,   8,   8,   8,   8,
+     74,  95,  14,  75,  95,  71,  95,  95,  94,  94,  95,  95,  94,  95,  95,  78,
+    127, 127, 127, 127, 127, 127, 127, 127, 127, 127,  78,  94,  78,  94,  78,  70,
+     78, 127, 127, 127, 127, 127, 127,  95,  95,  95,  95,  95,  95,  95,  95,  95,
+     95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  78,  14,  78,  79,  95,
+     79, 127, 127, 127, 127, 127, 127,  95,  95,  95,  95,  95,  95,  95,  95,  95,
+     95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  95,  78,  79,  78,  95,   8,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
+     10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,  10,
 };
 
 #if !defined(FS_NO_SIMD) && (defined(__SSE2__) || defined(_M_X64))
@@ -82,6 +83,17 @@ static inline fs_mask fs_stop_path(fs_block x)
     __m128i query = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x3f));
     __m128i escape = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x25));
     return (fs_mask)_mm_movemask_epi8(_mm_or_si128(query, escape));
+}
+
+static inline fs_mask fs_stop_quotable(fs_block x)
+{
+    /* Compared as signed, 0x80..0xFF are below 0x1f and so out as well. */
+    __m128i in = _mm_cmpgt_epi8(x, _mm_set1_epi8(0x1f));
+    __m128i quote = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x22));
+    __m128i slash = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x5c));
+    __m128i del = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f));
+    in = _mm_andnot_si128(_mm_or_si128(_mm_or_si128(quote, slash), del), in);
+    return (fs_mask)_mm_movemask_epi8(in) ^ 0xffffu;
 }
 
 /* Letters and "-" only: the part of token that two comparisons tell, and all
@@ -132,6 +144,14 @@ static inline fs_mask fs_stop_path(fs_block x)
 {
     return fs_block_mask(
         vorrq_u8(vceqq_u8(x, vdupq_n_u8(0x3f)), vceqq_u8(x, vdupq_n_u8(0x25))));
+}
+
+static inline fs_mask fs_stop_quotable(fs_block x)
+{
+    /* 0x20..0x7E is one range once 0x20 is taken off. */
+    uint8x16_t out = vcgtq_u8(vsubq_u8(x, vdupq_n_u8(0x20)), vdupq_n_u8(0x7e - 0x20));
+    uint8x16_t escaped = vorrq_u8(vceqq_u8(x, vdupq_n_u8(0x22)), vceqq_u8(x, vdupq_n_u8(0x5c)));
+    return fs_block_mask(vorrq_u8(out, escaped));
 }
 
 /* Letters and "-" only: the part of token that two comparisons tell. */
@@ -213,6 +233,11 @@ static inline size_t fs_run_target(const uint8_t *p, size_t at, size_t end)
 static inline size_t fs_run_path(const uint8_t *p, size_t at, size_t end)
 {
     return FS_RUN(p, at, end, fs_stop_path, FS_PLAIN_PATH);
+}
+
+static inline size_t fs_run_quotable(const uint8_t *p, size_t at, size_t end)
+{
+    return FS_RUN(p, at, end, fs_stop_quotable, FS_QUOTABLE);
 }
 
 /* Blocks as far as they reach; the table takes over at the first byte that is no

@@ -20,6 +20,12 @@ static inline int64_t fs_clock_monotonic_us(void)
     return (int64_t)((double)now.QuadPart * 1e6 / (double)per_second.QuadPart);
 }
 static inline int64_t fs_clock_wall_seconds(void) { return (int64_t)time(NULL); }
+static inline int64_t fs_clock_wall_ms(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 #else
 #ifdef CLOCK_MONOTONIC_COARSE
 #define FS_CLOCK_COARSE CLOCK_MONOTONIC_COARSE
@@ -45,6 +51,12 @@ static inline int64_t fs_clock_wall_seconds(void)
     struct timespec t;
     clock_gettime(FS_CLOCK_WALL, &t);
     return (int64_t)t.tv_sec;
+}
+static inline int64_t fs_clock_wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 #endif
 

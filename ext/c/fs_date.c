@@ -64,10 +64,11 @@ static uint8_t *put_clock(uint8_t *dst, const civil *c)
     return put2(dst, c->second);
 }
 
+static const char months[] = " Jan  Feb  Mar  Apr  May  Jun  Jul  Aug  Sep  Oct  Nov  Dec ";
+
 void fs_date_http(uint8_t *dst, int64_t seconds)
 {
     static const char weekdays[] = "Sun, Mon, Tue, Wed, Thu, Fri, Sat, ";
-    static const char months[] = " Jan  Feb  Mar  Apr  May  Jun  Jul  Aug  Sep  Oct  Nov  Dec ";
     civil c = split(clamp(seconds));
     dst = put_text(dst, weekdays + 5 * c.weekday, 5);
     dst = put2(dst, c.day);
@@ -88,6 +89,23 @@ void fs_date_log(uint8_t *dst, int64_t seconds, int32_t offset)
     dst = put2(dst, c.day);
     *dst++ = ' ';
     put_clock(dst, &c);
+}
+
+void fs_date_common(uint8_t *dst, int64_t seconds, int32_t offset)
+{
+    civil c = split(clamp(clamp(seconds) + offset));
+    uint32_t minutes = offset > -DAY && offset < DAY
+                           ? (uint32_t)(offset < 0 ? -offset : offset) / 60 : 0;
+    dst = put2(dst, c.day);
+    *dst++ = '/';
+    dst = put_text(dst, months + 5 * (c.month - 1) + 1, 3);
+    *dst++ = '/';
+    dst = put2(put2(dst, c.year / 100), c.year % 100);
+    *dst++ = ':';
+    dst = put_clock(dst, &c);
+    *dst++ = ' ';
+    *dst++ = offset < 0 && minutes ? '-' : '+';
+    put2(put2(dst, minutes / 60), minutes % 60);
 }
 
 size_t fs_decimal(uint8_t *dst, uint64_t v)

@@ -19,6 +19,11 @@ size_t fs_scan_token(const uint8_t *p, size_t n)
     return fs_run_token(p, 0, n);
 }
 
+size_t fs_scan_quotable(const uint8_t *p, size_t n)
+{
+    return fs_run_quotable(p, 0, n);
+}
+
 /* Words of 4 and 8 bytes work byte by byte within the word, so the machine's
  * byte order does not matter.  0x80 is set in every byte of `upper` that holds
  * A..Z; 0x80 >> 2 is the bit that tells the cases apart. */

@@ -22,6 +22,10 @@ size_t fs_scan_target(const uint8_t *p, size_t n);
 /* token, RFC 9110 section 5.6.2. */
 size_t fs_scan_token(const uint8_t *p, size_t n);
 
+/* Bytes that stand for themselves between double quotes, in a log line as in
+ * JSON: 0x20..0x7E without the quote and the backslash. */
+size_t fs_scan_quotable(const uint8_t *p, size_t n);
+
 /* Copies n bytes from src to dst (which may be the same place but must not
  * overlap otherwise), ASCII letters made lower-case. */
 void fs_lower(uint8_t *dst, const uint8_t *src, size_t n);

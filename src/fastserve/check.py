@@ -297,10 +297,12 @@ def _about_paths(config: Config) -> Iterator[str]:
     if config.admin.admin_bind is not None:
         made.append(("admin_bind", config.admin.admin_bind.path))
     for name, path in logs:
-        if isinstance(path, str) and os.path.exists(path):
+        if not isinstance(path, str) or path.startswith("syslog:"):
+            continue
+        if os.path.exists(path):
             if not os.access(path, os.W_OK):
                 yield f"{config.origin(name)}: this user may not write to {path}"
-        elif isinstance(path, str):
+        else:
             yield from _about_directory(config.origin(name), path)
     for name, path in made:
         if path is not None:

@@ -239,6 +239,7 @@ class Config:
             timeout_graceful_shutdown=1.0,
             access_log=False,
             log_file=self.logging.log_file,
+            log_format=self.logging.message_format,
             log_level=self.logging.log_level,
             log_config=self.logging.log_config,
             use_colors=self.logging.use_colors,

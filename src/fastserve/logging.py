@@ -3,39 +3,40 @@
 Messages go through the standard `logging` module: the logger `fastserve.error` is for the
 server and unhandled errors of the application, `fastserve.access` for access lines when
 logging has been configured by the user. Without that, access lines, which the native
-code hands over whole and in batches, are written straight to stdout or to a file. Several
-processes append to the same file. Whoever rotates it renames it and has it reopened.
+code hands over whole and in batches, are written straight to stdout, a file or syslog
+(`logsinks`). Several processes append to the same file. Whoever rotates it renames it and has
+it reopened.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import errno
 import json
 import logging
 import logging.config
 import logging.handlers
 import os
-import select
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
+from fastserve.accessformats import access_steps
 from fastserve.config import Logging
 from fastserve.errors import ConfigError
+from fastserve.logformats import JsonFormatter, LogfmtFormatter, notice
+from fastserve.logsinks import FileSink, Sink, tell_not_reopened
+from fastserve.syslog import SEVERITIES, SyslogSink, is_syslog
 
 __all__ = [
     "TRACE",
-    "AccessFile",
-    "access_writer",
+    "access_sink",
     "configure",
     "has_access_log",
     "is_colourful",
     "reopen",
+    "write_to_logger",
 ]
 
 TRACE = 5
@@ -55,14 +56,6 @@ _COLOURS = {
     logging.ERROR: "31",
     logging.CRITICAL: "1;31",
 }
-_PENDING_MOST = 1 << 20
-_CLOSE_SECONDS = 1.0
-_LINE_END = ord("\n")
-
-# What passes: a full disk, a used-up quota, a file at its limit, a device in trouble.
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-
-_log = logging.getLogger("fastserve.error")
 
 
 class Formatter(logging.Formatter):
@@ -79,20 +72,40 @@ class Formatter(logging.Formatter):
         return super().formatMessage(record)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """Our own, told from a user's by its type."""
+class _StreamHandler(logging.StreamHandler[TextIO]):
+    """Our own for a stderr that is no file of the system, told from a user's by its type."""
 
 
-class _FileHandler(logging.FileHandler):
-    """Our own for `log_file`. Opening it never waits."""
+class _SinkHandler(logging.Handler):
+    """Our own for anything else: no message waits for whoever reads the log."""
 
-    def _open(self) -> TextIOWrapper:
-        fd = _open_to_append(self.baseFilename)
-        return open(fd, "a", encoding=self.encoding, errors=self.errors)
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self.sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        data = f"{line}\n".encode("utf-8", "backslashreplace")
+        if isinstance(self.sink, SyslogSink):
+            severity = next(told for least, told in SEVERITIES if record.levelno >= least)
+            self.sink.write(data, severity)
+        else:
+            self.sink.write(data)
+
+    def close(self) -> None:
+        self.sink.close()
+        super().close()
 
 
-def configure(options: Logging) -> None:
-    """Set the loggers up as `options` say.
+_OURS = (_StreamHandler, _SinkHandler)
+
+
+def configure(options: Logging, worker: int | None = None) -> None:
+    """Set the loggers up as `options` say, in the process of that number.
 
     With a `log_config`, that is applied. Without, the logger `fastserve` gets a handler
     for `log_file` or stderr and the level info. Where no `log_file` is asked for, it gets none
@@ -103,18 +116,17 @@ def configure(options: Logging) -> None:
     logging.addLevelName(TRACE, "TRACE")
     _check(options)
     logger = logging.getLogger("fastserve")
-    file = _open_log_file(options)
-    for handler in [each for each in logger.handlers if isinstance(each, _Handler | _FileHandler)]:
-        logger.removeHandler(handler)  # an earlier server's; its stderr may be another
-        with contextlib.suppress(OSError):  # a full disk
-            handler.close()
+    handler = _own_handler(options)
+    for each in [each for each in logger.handlers if isinstance(each, _OURS)]:
+        logger.removeHandler(each)  # an earlier server's; its stderr may be another
+        each.close()
         logger.propagate = True
     if options.log_config is not None:
         _apply(options.log_config)
-    elif file is not None or not (logger.handlers or logging.getLogger().handlers):
-        handler = file or _Handler()
-        stream = None if file is not None else sys.stderr
-        handler.setFormatter(Formatter(is_colourful(options, stream)))
+    elif options.log_file is not None or not (logger.handlers or logging.getLogger().handlers):
+        if handler is None:
+            handler = _stderr_handler(options)
+        handler.setFormatter(_formatter(options, worker))
         logger.addHandler(handler)
         logger.propagate = False
         logger.setLevel(logging.INFO)
@@ -138,16 +150,49 @@ def _check(options: Logging) -> None:
     path = options.access_log_file
     if path is not None and has_access_log(options) and not Path(path).is_fifo():
         # Opening a FIFO in order to look would end its reader.
-        _open_access_file(path).close()
+        _open_sink("--access-log-file", path, options, "access").close()
 
 
-def _open_log_file(options: Logging) -> _FileHandler | None:
+def _own_handler(options: Logging) -> logging.Handler | None:
+    """That of `log_file`."""
     if options.log_file is None:
         return None
+    return _SinkHandler(_open_sink("--log-file", options.log_file, options, "error"))
+
+
+def _stderr_handler(options: Logging) -> logging.Handler:
     try:
-        return _FileHandler(options.log_file, encoding="utf-8", errors="backslashreplace")
+        fd = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # none, closed, or something else in its place
+        return _StreamHandler()
+    return _SinkHandler(FileSink(fd, _teller(options.message_format, "messages")))
+
+
+def _formatter(options: Logging, worker: int | None) -> logging.Formatter:
+    dialect = options.message_format
+    if dialect == "json":
+        return JsonFormatter(worker)
+    if dialect == "logfmt":
+        return LogfmtFormatter(worker)
+    return Formatter(is_colourful(options, None if options.log_file else sys.stderr))
+
+
+def _open_sink(flag: str, target: str, options: Logging, kind: str) -> Sink:
+    """Raises `ConfigError` if the file cannot be opened, or the syslog reached."""
+    if kind == "access":
+        tell = _teller(access_steps(options.access_log_format)[0], "access lines")
+    else:
+        tell = _teller(options.message_format, "messages")
+    try:
+        if is_syslog(target):
+            return SyslogSink(target, kind, tell)
+        return FileSink(target, tell)
     except OSError as error:
-        raise ConfigError(f"--log-file {options.log_file}: {error.strerror}") from None
+        raise ConfigError(f"{flag} {target}: {error.strerror or error}") from None
+
+
+def _teller(dialect: str, what: str) -> Callable[[int], bytes]:
+    return lambda dropped: notice(dialect, f"{dropped} {what} dropped").encode()
 
 
 def is_colourful(options: Logging, stream: TextIO | None) -> bool:
@@ -174,154 +219,23 @@ def has_access_log(options: Logging) -> bool:
     return options.access_log and _LEVELS[options.log_level or "info"] <= logging.INFO
 
 
-def access_writer(options: Logging) -> Callable[[bytes], None]:
-    """What takes batches of whole access lines. It never raises.
+def access_sink(options: Logging) -> Sink | None:
+    """Where access lines go; None: to a logger (`write_to_logger`).
 
-    Unless the lines go to a logger, it is the `write` of an `AccessFile`. Raises `ConfigError`
-    if the file cannot be opened.
+    Raises `ConfigError` if it cannot be opened.
     """
     if options.log_config is not None:
-        return _write_to_logger
+        return None
     if options.access_log_file is not None:
-        return _open_access_file(options.access_log_file).write
-    return AccessFile(1).write
+        return _open_sink("--access-log-file", options.access_log_file, options, "access")
+    return FileSink(1, _teller(access_steps(options.access_log_format)[0], "access lines"))
 
 
-def _open_access_file(path: str) -> AccessFile:
-    try:
-        return AccessFile(path)
-    except OSError as error:
-        raise ConfigError(f"--access-log-file {path}: {error.strerror}") from None
-
-
-def _write_to_logger(lines: bytes) -> None:
+def write_to_logger(lines: bytes) -> None:
+    """Hand whole access lines to the logger `fastserve.access`."""
     logger = logging.getLogger("fastserve.access")
-    for line in lines.decode("utf-8", "replace").splitlines():
+    for line in lines.decode("utf-8", "replace").split("\n")[:-1]:
         logger.info("%s", line)
-
-
-class AccessFile:
-    """Writes whole lines to a file, or to a descriptor that may be a slow pipe, and is not ours.
-
-    What a non-blocking descriptor does not take is kept, up to 1 MiB, and goes first the
-    next time; beyond that whole batches are dropped, as is a batch for which the disk is
-    full. The number of dropped lines is written as soon as there is room. After any
-    other error (a closed pipe) everything is dropped until the file is reopened: a log
-    nobody reads must not stop the server.
-    """
-
-    def __init__(self, target: str | int) -> None:
-        """Append to the file of that path, or write to that descriptor.
-
-        Raises `OSError` if the file cannot be opened.
-        """
-        self._path = os.path.abspath(target) if isinstance(target, str) else None
-        self._fd = _open_to_append(target) if isinstance(target, str) else target
-        self._pending = bytearray()
-        self._dropped = 0
-        self._torn = False  # the last thing written is part of a line
-        self._broken = False
-
-    def write(self, lines: bytes) -> None:
-        """Write `lines`, or keep what cannot be written now. Never raises."""
-        if self._broken:
-            return
-        if self._pending:
-            self._flush()
-        if self._dropped and not self._pending:
-            self._tell_dropped()
-        if self._pending:
-            self._keep(lines)
-        elif self._dropped:
-            self._drop(lines)  # there is no room for the notice, which comes first
-        else:
-            done = self._put(lines)
-            if done < len(lines):
-                self._pending += memoryview(lines)[done:]
-
-    def reopen(self) -> None:
-        """Open the file of our path anew, and leave the one it was to whoever renamed it.
-
-        If that fails an error is logged, and the old file stays in use. A descriptor that is
-        not ours stays as it is.
-        """
-        if self._path is None or self._fd < 0:
-            return
-        try:
-            new = _open_to_append(self._path)
-        except OSError as error:
-            _tell_not_reopened(self._path, error)
-            return
-        if not self._broken:
-            self._flush()
-        os.close(self._fd)
-        self._fd, self._broken, self._torn = new, False, False
-
-    def close(self) -> None:
-        """Give kept lines a second to be taken, then drop all. Closes only what it opened."""
-        end = time.monotonic() + _CLOSE_SECONDS
-        while self._pending and not self._broken:
-            left = end - time.monotonic()
-            try:
-                if left <= 0 or not select.select([], [self._fd], [], left)[1]:
-                    break
-            except (OSError, ValueError):
-                break
-            self._flush()
-        if self._path is not None and self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._broken = -1, True
-
-    def _keep(self, lines: bytes) -> None:
-        if len(self._pending) + len(lines) > _PENDING_MOST:
-            self._drop(lines)
-        else:
-            self._pending += lines
-
-    def _drop(self, lines: bytes) -> None:
-        self._dropped += lines.count(b"\n")
-
-    def _tell_dropped(self) -> None:
-        """Say how many lines are missing; if there is no room for that, say it later."""
-        dropped, self._dropped = self._dropped, 0
-        self._pending += b"%s(%d access lines dropped)\n" % (b"\n" * self._torn, dropped)
-        self._flush()
-        if self._dropped:
-            self._dropped = dropped
-
-    def _flush(self) -> None:
-        with memoryview(self._pending) as view:
-            done = self._put(view)
-        del self._pending[:done]
-
-    def _put(self, data: bytes | memoryview) -> int:
-        """How many bytes are done with: written, or dropped because they never can be now."""
-        done = 0
-        while done < len(data) and not self._broken:
-            try:
-                with memoryview(data)[done:] as rest:
-                    done += os.write(self._fd, rest)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno not in _PASSING:
-                    self._broken = True
-                    return len(data)
-                self._note_end(data, done)
-                self._drop(bytes(data[done:]))
-                return len(data)
-        self._note_end(data, done)
-        return done
-
-    def _note_end(self, data: bytes | memoryview, done: int) -> None:
-        if done:
-            self._torn = data[done - 1] != _LINE_END
-
-
-def _open_to_append(path: str) -> int:
-    """A descriptor that no child inherits; opening a FIFO nobody reads fails, and waits not."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-    return os.open(path, flags, 0o666)
 
 
 # -- log files that have been renamed --------------------------------------------------
@@ -334,14 +248,13 @@ def reopen() -> None:
     error, and the handler keeps the old one.
     """
     for handler in _file_handlers():
+        if isinstance(handler, _SinkHandler):
+            handler.sink.reopen()
+            continue
         try:
             _reopen(handler)
         except OSError as error:
-            _tell_not_reopened(handler.baseFilename, error)
-
-
-def _tell_not_reopened(path: str, error: OSError) -> None:
-    _log.error("cannot reopen the log file %s: %s; the old one stays in use", path, error.strerror)
+            tell_not_reopened(handler.baseFilename, error)
 
 
 def _reopen(handler: logging.FileHandler) -> None:
@@ -358,7 +271,7 @@ def _reopen(handler: logging.FileHandler) -> None:
         handler.release()
 
 
-def _file_handlers() -> Iterator[logging.FileHandler]:
+def _file_handlers() -> Iterator[logging.FileHandler | _SinkHandler]:
     """Each handler once that writes a file, of any logger or behind another handler."""
     loggers = [logging.getLogger(), *logging.getLogger().manager.loggerDict.values()]
     waiting = [
@@ -377,8 +290,9 @@ def _file_handlers() -> Iterator[logging.FileHandler]:
             waiting.append(handler.target)
         # A queue's listener, which `dictConfig` knows how to make from Python 3.12 on.
         waiting += getattr(getattr(handler, "listener", None), "handlers", ())
-        if isinstance(handler, logging.FileHandler) and not isinstance(
-            handler, logging.handlers.BaseRotatingHandler
+        if isinstance(handler, _SinkHandler) or (
+            isinstance(handler, logging.FileHandler)
+            and not isinstance(handler, logging.handlers.BaseRotatingHandler)
         ):
             yield handler
 

@@ -28,6 +28,7 @@ __all__ = [
     "Integer",
     "Kind",
     "LogConfig",
+    "LogTarget",
     "Mode",
     "Network",
     "Option",
@@ -93,6 +94,25 @@ class Path:
         text = Text()(os.fspath(value) if isinstance(value, os.PathLike) else value)
         if not text:
             raise ValueError("the path is empty")
+        return text
+
+
+@dataclass(frozen=True)
+class LogTarget:
+    """A file, or syslog: `syslog:`, `syslog:unix:PATH`, `syslog:HOST:PORT`."""
+
+    metavar: str = "PATH"
+
+    def __call__(self, value: object) -> str:
+        text = Path()(value)
+        port = re.fullmatch(r"syslog:(?:\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})", text)
+        if port:
+            Integer(1, 65535)(port[1])
+        elif re.match(r"syslog:(?!$|unix:.)", text):
+            raise ValueError(
+                f"{value!r} is not a syslog such as syslog:, syslog:unix:/run/log or "
+                "syslog:192.0.2.1:514"
+            )
         return text
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import signal
 import socket
@@ -18,15 +19,24 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from functools import partial
 from typing import Any
 
+from fastserve._native.access_format import AccessFormat
 from fastserve._native.service import Service, keep_freed_blocks
+from fastserve.accessformats import access_steps
 from fastserve.board import Board, Row
-from fastserve.config import Config
+from fastserve.config import Config, Logging
 from fastserve.errors import FastserveError
 from fastserve.heartbeat import Heartbeat, Standing, beat_interval, where_it_stands
 from fastserve.importer import ASGIApp, load_app
 from fastserve.lifespan import Lifespan
-from fastserve.logging import AccessFile, access_writer, configure, has_access_log, is_colourful
+from fastserve.logging import (
+    access_sink,
+    configure,
+    has_access_log,
+    is_colourful,
+    write_to_logger,
+)
 from fastserve.logging import reopen as reopen_log_files
+from fastserve.logsinks import Sink
 from fastserve.loops import loop_factory, loop_name
 from fastserve.sockets import Listeners, explain, open_listeners, place_of
 from fastserve.stopping import Repeated, Stop, StopRequest, stop_in_phases
@@ -39,10 +49,11 @@ class Server:
     """A server for `config`, to be served once.
 
     `app` is the application, if it is loaded already. `row` is where it counts and beats; by
-    default memory of its own. `gate`, if given, is awaited between the lifespan's start-up
-    and listening. `on_started` is called in the loop when the server listens, in place of the
-    start-up message; `on_limit` in place of a stop when `limit_max_requests` is reached;
-    `on_signal` where the main thread stands when a signal comes, so it may only note its number.
+    default memory of its own. `worker` is its number in the logs. `gate`, if given, is awaited
+    between the lifespan's start-up and listening. `on_started` is called in the loop when the
+    server listens, in place of the start-up message; `on_limit` in place of a stop when
+    `limit_max_requests` is reached; `on_signal` where the main thread stands when a signal
+    comes, so it may only note its number.
     """
 
     def __init__(
@@ -51,6 +62,7 @@ class Server:
         *,
         app: ASGIApp | None = None,
         row: Row | None = None,
+        worker: int | None = None,
         gate: Callable[[], Awaitable[None]] | None = None,
         on_started: Callable[[Server], None] | None = None,
         on_limit: Callable[[], None] | None = None,
@@ -59,6 +71,7 @@ class Server:
         self.config = config
         self._app = app
         self._row = row if row is not None else Board.private().row(0)
+        self._worker = worker
         self._gate = gate
         self._on_started = on_started
         self._on_limit = on_limit
@@ -175,7 +188,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._request.bind(self._loop)
-        configure(self.config.logging)
+        configure(self.config.logging, self._worker)
         secure = self.config.tls.is_on
         self._certificates = Certificates(self.config) if secure else None
         if sockets is None:
@@ -205,7 +218,7 @@ class Server:
         )
         if not await self._unless_stopped(lifespan.startup()):
             return
-        self._access = _Access(self.config)
+        self._access = _Access(self.config.logging, self._worker or 0)
         self._service = service = self._make_service(app, self._access, listeners)
         service.set_context(lifespan.context, lifespan.state)
         process = self.config.process
@@ -269,6 +282,9 @@ class Server:
             timed=config.admin.admin_bind is not None,
             access_write=access.write,
             access_colour=access.colour,
+            access_format=access.format,
+            access_skip=[path.encode() for path in config.logging.access_log_skip],
+            request_id=config.logging.request_id,
             root_path=config.http.root_path,
             forwarded_headers=proxies.forwarded_headers if proxies.proxy_headers else (),
             forwarded_allow_ips=proxies.forwarded_allow_ips,
@@ -410,23 +426,27 @@ class ShutdownError(FastserveError):
 class _Access:
     """The access log of a service, where there is one."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, options: Logging, worker: int) -> None:
         self.colour = False
+        self.format: AccessFormat | None = None
         self.write: Callable[[bytes], None] | None = None
-        self._file: AccessFile | None = None
-        if has_access_log(config.logging):
-            self.write = access_writer(config.logging)
-            self._file = getattr(self.write, "__self__", None)
-            stream = None if config.logging.access_log_file else sys.stdout
-            self.colour = self._file is not None and is_colourful(config.logging, stream)
+        self._sink: Sink | None = None
+        if has_access_log(options):
+            self._sink = access_sink(options)
+            self.write = write_to_logger if self._sink is None else self._sink.write
+            stream = None if options.access_log_file else sys.stdout
+            self.colour = self._sink is not None and is_colourful(options, stream)
+            if options.access_log_format != "default":
+                dialect, steps = access_steps(options.access_log_format)
+                self.format = AccessFormat(dialect, steps, worker=worker, pid=os.getpid())
 
     def reopen(self) -> None:
-        if self._file is not None:
-            self._file.reopen()
+        if self._sink is not None:
+            self._sink.reopen()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._sink is not None:
+            self._sink.close()
 
 
 def announcement(urls: Sequence[str], manner: str) -> str:

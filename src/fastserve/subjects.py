@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from fastserve.accessformats import AccessFormatKind, SkippedPath
 from fastserve.options import (
     Address,
     Choice,
@@ -19,6 +20,7 @@ from fastserve.options import (
     Headers,
     Integer,
     LogConfig,
+    LogTarget,
     Mode,
     Network,
     Path,
@@ -444,10 +446,39 @@ class Logging:
 
     access_log: bool = option(True, Flag(), "Write a line for every request to stdout.")
     access_log_file: str | None = option(
-        None, Path(), "File that gets the access lines instead of stdout; SIGUSR1 reopens it."
+        None,
+        LogTarget(),
+        "File that gets the access lines instead of stdout; SIGUSR1 reopens it. Or syslog:, "
+        "syslog:unix:PATH, syslog:HOST:PORT.",
+    )
+    access_log_format: str = option(
+        "default",
+        AccessFormatKind(),
+        "Format of access lines: a word, or a template such as '{client} {path} {status}'.",
+    )
+    access_log_skip: tuple[str, ...] = option(
+        (),
+        Several(SkippedPath()),
+        "Path whose requests get no access line, unless the status is 500 or above; with * at "
+        "the end every path that begins so. May be given many times.",
+        repeat=True,
     )
     log_file: str | None = option(
-        None, Path(), "File that gets the messages instead of stderr; SIGUSR1 reopens it."
+        None,
+        LogTarget(),
+        "File that gets the messages instead of stderr; SIGUSR1 reopens it. Or syslog, as for "
+        "access_log_file.",
+    )
+    log_format: str | None = option(
+        None,
+        Choice(("text", "json", "logfmt")),
+        "Format of messages; if not set, json or logfmt where the access lines are, else text.",
+    )
+    request_id: bool = option(
+        False,
+        Flag(),
+        "Give every request an id: X-Request-ID of a trusted proxy, or a new one, for the "
+        "application, the response and the logs.",
     )
     log_level: str | None = option(
         None,
@@ -460,6 +491,13 @@ class Logging:
     use_colors: bool | None = option(
         None, Flag(), "Colours in the logs; if not set, where they go to a terminal."
     )
+
+    @property
+    def message_format(self) -> str:
+        """text, json or logfmt: what is asked for, or what the access lines are."""
+        if self.log_format is not None:
+            return self.log_format
+        return self.access_log_format if self.access_log_format in ("json", "logfmt") else "text"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,8 +135,9 @@ class Leaves:
         for name in ("fs_http1_skip_empty", "fs_http1_request_line", "fs_http1_fields",
                      "fs_http1_parse", "sweep_scanner"):  # fmt: skip
             getattr(self.library, name).restype = c_int64
-        for name in ("fs_scan_field_value", "fs_scan_target", "fs_scan_token", "fs_decimal",
-                     "fs_chunked_write_head", "fs_target_unescape"):  # fmt: skip
+        for name in ("fs_scan_field_value", "fs_scan_target", "fs_scan_token",
+                     "fs_scan_quotable", "fs_decimal", "fs_chunked_write_head",
+                     "fs_target_unescape"):  # fmt: skip
             getattr(self.library, name).restype = c_size_t
 
     def name(self, answer: int) -> int | str:
@@ -275,6 +276,11 @@ class Leaves:
     def date_log(self, seconds: int, offset: int) -> bytes:
         room = ctypes.create_string_buffer(19)
         self.library.fs_date_log(room, c_int64(seconds), c_int32(offset))
+        return room.raw
+
+    def date_common(self, seconds: int, offset: int) -> bytes:
+        room = ctypes.create_string_buffer(26)
+        self.library.fs_date_common(room, c_int64(seconds), c_int32(offset))
         return room.raw
 
     def decimal(self, value: int) -> bytes:

@@ -12,7 +12,8 @@ typedef size_t (*scanner)(const uint8_t *, size_t);
 int64_t sweep_scanner(int which, const uint8_t allowed[256], uint8_t filler, uint8_t *end,
                       size_t most)
 {
-    static const scanner scanners[] = {fs_scan_field_value, fs_scan_target, fs_scan_token};
+    static const scanner scanners[] = {fs_scan_field_value, fs_scan_target, fs_scan_token,
+                                       fs_scan_quotable};
     scanner scan = scanners[which];
     for (size_t away = 0; away < 32; away++) {
         for (size_t n = 0; n <= most; n++) {

@@ -77,3 +77,16 @@ def test_decimal(leaves):
     values |= {random.Random(1).getrandbits(bits) for bits in range(1, 65)}
     for value in values:
         assert leaves.decimal(value) == b"%d" % value
+
+
+def test_the_time_of_the_common_log_format(leaves):
+    # The example of Apache's documentation.
+    assert leaves.date_common(971211336, -7 * 3600) == b"10/Oct/2000:13:55:36 -0700"
+    assert leaves.date_common(0, 0) == b"01/Jan/1970:00:00:00 +0000"
+    assert leaves.date_common(0, 20700) == b"01/Jan/1970:05:45:00 +0545"
+    assert leaves.date_common(86400, -1) == b"01/Jan/1970:23:59:59 +0000"
+    assert leaves.date_common(86400, 2**31 - 1)[20:] == b" +0000"
+    for month in range(12):
+        seconds = int((datetime(2024, month + 1, 3, tzinfo=UTC) - EPOCH).total_seconds())
+        told = datetime.fromtimestamp(seconds, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+        assert leaves.date_common(seconds, 0) == told.encode()

@@ -13,9 +13,10 @@ CLASSES = {
     "field_value": {0x09, *range(0x20, 0x7F), *range(0x80, 0x100)},
     "target": set(range(0x21, 0x7F)) - {ord("#")},
     "token": TCHAR,
+    "quotable": set(range(0x20, 0x7F)) - set(b'"\\'),
 }
 # A letter, and bytes of the class that the SIMD paths treat apart.
-FILLERS = {"field_value": b"a \t\xff", "target": b"a/~", "token": b"a-Z0_~"}
+FILLERS = {"field_value": b"a \t\xff", "target": b"a/~", "token": b"a-Z0_~", "quotable": b"a ~"}
 MOST = 130
 
 

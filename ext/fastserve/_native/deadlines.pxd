@@ -40,3 +40,4 @@ cdef inline void unlink(Link *link) noexcept:
 cdef int64_t monotonic_ms() noexcept
 cdef int64_t monotonic_us() noexcept
 cdef int64_t wall_seconds() noexcept
+cdef int64_t wall_ms() noexcept

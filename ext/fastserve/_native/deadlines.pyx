@@ -12,6 +12,7 @@ cdef extern from "fs_clock.h" nogil:
     int64_t fs_clock_monotonic_us()
     int64_t fs_clock_monotonic_coarse_ms()
     int64_t fs_clock_wall_seconds()
+    int64_t fs_clock_wall_ms()
 
 
 cdef int64_t monotonic_ms() noexcept:
@@ -26,6 +27,11 @@ cdef int64_t monotonic_us() noexcept:
 
 cdef int64_t wall_seconds() noexcept:
     return fs_clock_wall_seconds()
+
+
+cdef int64_t wall_ms() noexcept:
+    """Exact; for times that people read."""
+    return fs_clock_wall_ms()
 
 
 cdef class Expirable:

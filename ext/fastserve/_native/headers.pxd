@@ -18,6 +18,7 @@ cdef enum:
     NAME_DATE
     NAME_SERVER
     NAME_TRAILER
+    NAME_REQUEST_ID
     # of forwarding, these to the last
     NAME_FORWARDED
     NAME_X_FORWARDED_FOR

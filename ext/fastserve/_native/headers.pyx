@@ -35,6 +35,7 @@ _TOLD = {
     b"transfer-encoding": NAME_TRANSFER_ENCODING, b"connection": NAME_CONNECTION,
     b"expect": NAME_EXPECT, b"te": NAME_TE, b"upgrade": NAME_UPGRADE,
     b"date": NAME_DATE, b"server": NAME_SERVER, b"trailer": NAME_TRAILER,
+    b"x-request-id": NAME_REQUEST_ID,
     b"forwarded": NAME_FORWARDED, b"x-forwarded-for": NAME_X_FORWARDED_FOR,
     b"x-forwarded-proto": NAME_X_FORWARDED_PROTO, b"x-forwarded-host": NAME_X_FORWARDED_HOST,
     b"x-forwarded-port": NAME_X_FORWARDED_PORT,
@@ -51,7 +52,7 @@ _COMMON = (
     b"sec-fetch-user sec-gpc sec-websocket-extensions sec-websocket-key "
     b"sec-websocket-protocol sec-websocket-version traceparent tracestate "
     b"upgrade-insecure-requests user-agent via x-amzn-trace-id x-api-key x-csrf-token "
-    b"x-request-id x-requested-with "
+    b"x-requested-with "
     b"accept-ranges access-control-allow-credentials access-control-allow-headers "
     b"access-control-allow-methods access-control-allow-origin access-control-expose-headers "
     b"access-control-max-age age allow content-disposition content-range "

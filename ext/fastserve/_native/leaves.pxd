@@ -7,6 +7,7 @@ cdef extern from "fs_scan.h" nogil:
     size_t fs_scan_field_value(const uint8_t *p, size_t n)
     size_t fs_scan_target(const uint8_t *p, size_t n)
     size_t fs_scan_token(const uint8_t *p, size_t n)
+    size_t fs_scan_quotable(const uint8_t *p, size_t n)
     void fs_lower(uint8_t *dst, const uint8_t *src, size_t n)
     bint fs_equal_nocase(const uint8_t *p, const char *lower, size_t n)
 
@@ -114,9 +115,11 @@ cdef extern from "fs_date.h" nogil:
     enum:
         FS_DATE_LEN
         FS_DATE_LOG_LEN
+        FS_DATE_COMMON_LEN
 
     void fs_date_http(uint8_t *dst, int64_t seconds)
     void fs_date_log(uint8_t *dst, int64_t seconds, int32_t offset)
+    void fs_date_common(uint8_t *dst, int64_t seconds, int32_t offset)
     size_t fs_decimal(uint8_t *dst, uint64_t v)
 
 

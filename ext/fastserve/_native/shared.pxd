@@ -10,6 +10,7 @@ from .deadlines cimport DeadlineQueue
 from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
 from .lease cimport Lease
+from .request_ids cimport RequestIds
 from .websocket.deflate cimport DeflatePolicy
 
 
@@ -45,6 +46,8 @@ cdef class Shared:
     cdef bint proxy_protocol        # every connection begins with a PROXY header of a trusted peer
     cdef ParserLimits limits
     cdef AccessLog access           # None: no access log
+    cdef bint times_first           # a line tells when the response began
+    cdef RequestIds request_ids     # None: requests have none
     cdef Row row                    # what is counted
     cdef bint clocked               # exchanges take the time: for the row, or the access log
     cdef tuple queues               # by their kinds, from WAIT_FIRST on

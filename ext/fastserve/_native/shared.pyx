@@ -22,6 +22,7 @@ from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
 from .http1.writer cimport status_line, write_pairs
 from .leaves cimport FS_DATE_LEN, fs_date_http
+from .request_ids cimport RequestIds
 from .websocket.deflate cimport DeflatePolicy
 
 TICK = 1.0
@@ -44,8 +45,9 @@ LEAST_GRACE = 1.0
 cdef class Shared:
 
     def __init__(self, app, *, loop, logger, access_write=None, bint access_colour=False,
-                 str root_path="", forwarded_headers=(), forwarded_allow_ips=(),
-                 int forwarded_hops=0, bint proxy_protocol=False, response_headers=(), bytes server_header=b"fastserve",
+                 access_format=None, access_skip=(), bint request_id=False, str root_path="",
+                 forwarded_headers=(), forwarded_allow_ips=(), int forwarded_hops=0,
+                 bint proxy_protocol=False, response_headers=(), bytes server_header=b"fastserve",
                  bint date_header=True, limit_request_line=8192, limit_request_field=16384,
                  limit_request_head=65536, limit_request_fields=100, limit_request_body=0,
                  limit_request_trailers=8192, limit_concurrency=0, limit_connection_requests=0,
@@ -72,7 +74,11 @@ cdef class Shared:
             fields=limit_request_fields, body=limit_request_body,
             trailers=limit_request_trailers)
         if access_write is not None:
-            self.access = AccessLog(loop, access_write, access_colour)
+            self.access = AccessLog(loop, access_write, access_colour, access_format,
+                                    access_skip)
+            self.times_first = self.access.format.wants_first_byte
+        if request_id:
+            self.request_ids = RequestIds()
         self.row = Row() if row is None else row
         self.clocked = timed or access_write is not None
         # Writing is looked at twice in its time, see Connection.write_expired.

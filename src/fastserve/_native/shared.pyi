@@ -6,6 +6,7 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
+from fastserve._native.access_format import AccessFormat
 from fastserve._native.board import Row
 
 TICK: float
@@ -24,6 +25,9 @@ class Shared:
         logger: logging.Logger,
         access_write: Callable[[bytes], object] | None = None,
         access_colour: bool = False,
+        access_format: AccessFormat | None = None,
+        access_skip: Iterable[bytes] = (),
+        request_id: bool = False,
         root_path: str = "",
         forwarded_headers: Collection[str] = (),
         forwarded_allow_ips: Collection[str] = (),

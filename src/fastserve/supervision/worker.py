@@ -144,6 +144,7 @@ class _Worker:
             self._config,
             app=app,
             row=row,
+            worker=order.slot or None,
             gate=self._gate,
             on_started=lambda _: self._row.set_phase("serving"),
             on_limit=lambda: self._tell("replace", cause="requests"),

@@ -39,6 +39,8 @@ cdef class Call(TaskOwner):
     cdef bytes target
     cdef Origin origin              # by fields of forwarding; None: the peer asks for itself
     cdef int64_t started_us
+    cdef int64_t first_us           # when the response began; 0: it has not, or nobody asks
+    cdef bytes request_id           # None unless requests have one
 
     cdef int run(self, object app, object scope, object context) except -1
     cdef int start(self, object app, object scope, object context, PyMethodDef *receive,
@@ -53,6 +55,8 @@ cdef class Call(TaskOwner):
     cdef bint held_up(self) except -1
     cdef object sent(self)
     cdef int log_error(self, object error, bint quiet) except -1
+    cdef str told(self)
+    cdef dict facts(self)
 
 
 # The awaitable of one `receive` or `send` of `call`.

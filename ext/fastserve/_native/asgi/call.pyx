@@ -214,15 +214,26 @@ cdef class Call(TaskOwner):
 
     cdef int log_error(self, object error, bint quiet) except -1:
         """Tell what the application raised; `quiet`: it only follows from the client leaving."""
-        target = printable(self.target)
         if quiet:
             # ASGI, "Disconnected Client": the server should not log it as an error.
-            self.logger.debug("client disconnected during %s %s", self.method, target,
-                              exc_info=error)
+            self.logger.debug("client disconnected during %s", self.told(), exc_info=error,
+                              extra=self.facts())
         else:
-            self.logger.error("Exception in ASGI application (%s %s)", self.method, target,
-                              exc_info=without_our_frames(error))
+            self.logger.error("Exception in ASGI application (%s)", self.told(),
+                              exc_info=without_our_frames(error), extra=self.facts())
         return 0
+
+    cdef str told(self):
+        """Which request it is, in a message."""
+        line = f"{self.method} {printable(self.target)}"
+        return line if self.request_id is None else f"{line}, {self.request_id.decode()}"
+
+    cdef dict facts(self):
+        """The same for structured logs, as attributes of a record."""
+        found = {"request_method": self.method, "request_target": printable(self.target)}
+        if self.request_id is not None:
+            found["request_id"] = self.request_id.decode()
+        return found
 
 
 def stack_of(task):

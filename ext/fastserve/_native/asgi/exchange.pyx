@@ -16,7 +16,6 @@ import stat
 
 from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 
-from fastserve._native.asgi.call import printable
 
 from ..channel cimport Channel
 from ..deadlines cimport unlink
@@ -333,10 +332,10 @@ cdef class Exchange(Call):
         if self.state != RESPONSE_COMPLETE and not self.lost:
             failed = True
             if error is None and not self.gone:
-                self.logger.error("ASGI application returned without %s (%s %s)",
+                self.logger.error("ASGI application returned without %s (%s)",
                                   "starting a response" if self.state == RESPONSE_NONE
                                   else "completing the response",
-                                  self.method, printable(self.target))
+                                  self.told(), extra=self.facts())
         sink = self.sink
         self.sink = None
         sink.application_ended(self, failed)

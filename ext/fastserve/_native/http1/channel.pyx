@@ -19,8 +19,10 @@ from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
 from ..deadlines cimport monotonic_ms, monotonic_us, unlink
+from ..exchange_log cimport log_exchange, log_refusal, scheme_of
 from ..forwarded cimport Origin
 from ..outlet cimport Outlet
+from ..request_ids cimport tell_request_id
 from ..shared cimport (WAIT_BODY, WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING,
                        WAIT_OPEN, WAIT_REQUEST, Shared)
 from ..websocket.channel cimport offer_websocket
@@ -254,6 +256,8 @@ cdef class Http1Channel(ResponseHalf):
         if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
             raise ParseError(503, "the server is at its limit of concurrent requests")
         headers = parser.header_list()
+        if shared.request_ids is not None:
+            exchange.request_id = shared.request_ids.assign(headers, self.template.believed != 0)
         if shared.redirect_port:
             redirect(self.template.base["scheme"], origin, headers, exchange.target, raw_path,
                      parser.query_string(), shared.redirect_port)
@@ -267,6 +271,8 @@ cdef class Http1Channel(ResponseHalf):
         if origin is not None:
             self.template.relocate(self.scope, origin, raw_path, parser.target.path_escaped,
                                    parser.host_at())
+        if exchange.request_id is not None:
+            tell_request_id(self.scope, exchange.request_id)
         return 0
 
     cdef int begin_websocket(self, bytes raw_path, list headers) except -1:
@@ -277,7 +283,8 @@ cdef class Http1Channel(ResponseHalf):
         # be no WebSocket, they must not be read as requests.
         self.closing = True
         handshake = read_handshake(self.exchange.method, headers, True)
-        offer_websocket(self.shared, self.outlet, self.exchange, handshake)
+        offer_websocket(self.shared, self.outlet, self.exchange, handshake,
+                        scheme_of(self.template, self.exchange.origin), headers)
         self.scope = self.template.websocket(
             "1.1", raw_path, parser.target.path_escaped, parser.query_string(), headers,
             handshake.subprotocols)
@@ -336,11 +343,10 @@ cdef class Http1Channel(ResponseHalf):
             self.shared.write_answer(self.outlet.buffer(), status, reason, False, headers)
             self.shared.row.responded(status)
             if self.shared.access is not None:
-                self.shared.access.add(self.outlet.client_text(), "-", b"-", 1, status, 0, 0)
+                log_refusal(self.shared.access, self.outlet, self.template, status,
+                            len(reason) + 1)
         elif exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
-            self.drop_held()
-            self.shared.write_answer(self.outlet.buffer(), status, reason, exchange.head_request,
-                                     headers)
+            self.write_answer(exchange, status, reason, headers)
             self.log(exchange, status)
         else:
             self.log(exchange, exchange.status)
@@ -449,7 +455,7 @@ cdef class Http1Channel(ResponseHalf):
                 status, text = 503, "the server is shutting down"
             else:
                 status, text = 500, "Internal Server Error"
-            self.shared.write_answer(self.outlet.buffer(), status, text, exchange.head_request)
+            self.write_answer(exchange, status, text, ())
             self.log(exchange, status)
             self.outlet.close(self.in_message or self.parser.waiting())
         else:
@@ -476,8 +482,7 @@ cdef class Http1Channel(ResponseHalf):
             out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
             out.write(b"upgrade: websocket\r\nconnection: Upgrade\r\n", 41)
             write_fields(out, headers, False, &self.facts)
-            self.shared.write_default_fields(out, not self.facts.has_date,
-                                             not self.facts.has_server)
+            self.write_own_fields(out, exchange)
         except BaseException:
             out.used = before
             raise
@@ -508,8 +513,7 @@ cdef class Http1Channel(ResponseHalf):
         shared.row.took(us)
         if shared.access is not None:
             # nginx's convention for a client that left.
-            shared.access.add(
-                self.outlet.client_of(exchange.origin), exchange.method, exchange.target, exchange.minor,
-                499 if status == LEFT else status,
-                0 if exchange.bodiless else exchange.body_sent, us)
+            log_exchange(shared.access, exchange, self.outlet, self.template,
+                         499 if status == LEFT else status, us, self.parser.headers.pairs,
+                         self.parser.body_taken())
         return 0

@@ -69,6 +69,7 @@ cdef class RequestParser(Input):
     cdef list header_list(self)
     cdef int host_at(self) noexcept
     cdef int forget(self) except -1
+    cdef int64_t body_taken(self) noexcept
 
     cdef Event read_head(self) except? EVENT_MORE
     cdef Event read_length(self) noexcept

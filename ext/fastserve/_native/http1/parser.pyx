@@ -99,6 +99,10 @@ cdef class RequestParser(Input):
         self.left -= n
         return 0
 
+    cdef int64_t body_taken(self) noexcept:
+        """How many bytes of body have come of the message whose head was the last."""
+        return <int64_t>(self.body_seen if self.chunked else self.length - self.left)
+
     cdef int forget(self) except -1:
         """Give back what only speeds up the next request; for a connection that idles."""
         self.headers.forget()

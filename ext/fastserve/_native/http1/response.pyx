@@ -12,6 +12,7 @@ from fastserve._native.errors import ClientDisconnected
 
 from ..asgi.exchange cimport RESPONSE_BODY, RESPONSE_HELD, Exchange, Sink
 from ..buffer cimport WriteBuffer
+from ..request_ids cimport with_request_id
 from ..sendfile import send_file as copy_file
 from .parser cimport STATE_CHUNKED
 from .writer cimport (status_line, write_chunk_head, write_decimal, write_fields, write_pairs)
@@ -45,13 +46,23 @@ cdef class ResponseHalf(Sink):
             self.outlet.held = -1
         return 0
 
+    cdef int write_answer(self, Exchange exchange, int status, str text, object headers) except -1:
+        """The server's own answer, in place of what the application may have begun."""
+        self.drop_held()
+        self.begin_answer(exchange)
+        self.shared.write_answer(self.outlet.buffer(), status, text, exchange.head_request,
+                                 with_request_id(headers, exchange))
+        exchange.body_sent = len(text) + 1
+        exchange.bodiless = exchange.head_request
+        return 0
+
     cdef int commit_head(self, Exchange exchange, Py_ssize_t n, bint more) except -1:
         """Finish the held head: it knows now how the body is framed, RFC 9112 section 6."""
         cdef WriteBuffer out = self.outlet.out
         cdef bint trailers = (exchange.trailers and self.parser.accepts_trailers
                               and exchange.minor >= 1)
         self.trailers_sent = self.trailers_begun = False
-        self.shared.write_default_fields(out, not self.facts.has_date, not self.facts.has_server)
+        self.write_own_fields(out, exchange)
         if exchange.content_length < 0:
             if exchange.bodiless:
                 # A HEAD answer may tell the length a GET would have; a 304 or 204 none.

@@ -10,6 +10,7 @@ cdef struct ResponseFacts:
     int64_t content_length          # -1: the application gave none
     bint has_date
     bint has_server
+    bint has_request_id
     bint close                      # the application asked to close
 
 

@@ -13,8 +13,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 import http
 
 from ..buffer cimport WriteBuffer
-from ..headers cimport (NAME_CONNECTION, NAME_CONTENT_LENGTH, NAME_DATE, NAME_OTHER, NAME_SERVER,
-                        NAME_TRANSFER_ENCODING, name_id)
+from ..headers cimport (NAME_CONNECTION, NAME_CONTENT_LENGTH, NAME_DATE, NAME_OTHER,
+                        NAME_REQUEST_ID, NAME_SERVER, NAME_TRANSFER_ENCODING, name_id)
 from ..leaves cimport fs_chunked_write_head, fs_decimal, fs_scan_field_value, fs_scan_token
 
 from fastserve._native.errors import ProtocolViolation
@@ -103,7 +103,7 @@ cdef int write_fields(WriteBuffer out, object headers, bint keep_length,
     cdef Py_ssize_t n
     cdef bint again
     facts.content_length = -1
-    facts.has_date = facts.has_server = facts.close = False
+    facts.has_date = facts.has_server = facts.has_request_id = facts.close = False
     for pair in headers:
         if not PyTuple_CheckExact(pair) and not PyList_CheckExact(pair):
             pair = tuple(pair)
@@ -111,7 +111,9 @@ cdef int write_fields(WriteBuffer out, object headers, bint keep_length,
         n = PyBytes_GET_SIZE(<object>name)
         kind = NAME_OTHER
         # Every name that matters is among these lengths.
-        if n == 4 or n == 6 or n == 10 or n == 14 or n == 17:
+        if (n == 4 or n == 6 or n == 10 or n == 14 or n == 17
+                # content-type is as long as x-request-id, and everywhere
+                or (n == 12 and PyBytes_AS_STRING(<object>name)[1] == c'-')):
             kind = name_id(<const uint8_t *>PyBytes_AS_STRING(<object>name), n)
         if kind != NAME_OTHER:
             if kind == NAME_CONTENT_LENGTH:
@@ -123,6 +125,8 @@ cdef int write_fields(WriteBuffer out, object headers, bint keep_length,
                 facts.has_date = True
             elif kind == NAME_SERVER:
                 facts.has_server = True
+            elif kind == NAME_REQUEST_ID:
+                facts.has_request_id = True
             elif kind == NAME_TRANSFER_ENCODING:
                 continue
             elif kind == NAME_CONNECTION and note_connection(<object>value, facts):

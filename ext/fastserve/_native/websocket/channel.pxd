@@ -26,6 +26,8 @@ cdef class WebSocketChannel(MessageSink):
     cdef bytes owed_pong            # payload of the latest ping that could not be answered yet
     cdef int code                   # of our close frame; for the log
     # for the access line
+    cdef str scheme
+    cdef list headers               # those of the handshake that a line asks for, or None
     cdef int64_t messages_in
     cdef int64_t bytes_in
     cdef int64_t messages_out
@@ -43,9 +45,11 @@ cdef class WebSocketChannel(MessageSink):
     cdef int fail(self, int code, str reason) except -1
     cdef int let_answer(self) except -1
     cdef int finish(self, int code) except -1
+    cdef int write_access_line(self, int code) except -1
     cdef int write_message(self, int opcode, bint compressed, object whole, const char *p,
                            Py_ssize_t n) except -1
 
 
 # The session of an opening handshake, ready to be run as the exchange's guest.
-cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange, Handshake handshake)
+cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
+                               Handshake handshake, str scheme, list headers)

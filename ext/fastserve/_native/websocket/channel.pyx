@@ -7,10 +7,12 @@ through `finish`, once: it logs and counts, and closes the outlet unless the pee
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from cpython.object cimport PyObject
+from libc.string cimport memcpy, memset
 
 from fastserve._native.errors import ProtocolViolation, WebSocketError
 
+from ..access cimport AccessRecord
 from ..asgi.exchange cimport Exchange, Sink
 from ..asgi.websocket cimport MessageSink, WebSocket
 from ..buffer cimport WriteBuffer
@@ -41,13 +43,16 @@ cdef str _SILENT = "keepalive ping timeout"
 
 
 cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
-                               Handshake handshake):
+                               Handshake handshake, str scheme, list headers):
     cdef WebSocket session = WebSocket.__new__(WebSocket)
     cdef WebSocketChannel channel = WebSocketChannel.__new__(WebSocketChannel)
     channel.shared = shared
     channel.outlet = outlet
     channel.session = session
     channel.handshake = handshake
+    channel.scheme = scheme
+    if shared.access is not None:
+        channel.headers = shared.access.keep(headers)
     session.sink = channel
     session.opening = exchange
     session.subprotocols = list(handshake.subprotocols)
@@ -57,6 +62,7 @@ cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
     session.target = exchange.target
     session.origin = exchange.origin
     session.started_us = exchange.started_us
+    session.request_id = exchange.request_id
     session.restarting = shared.restarting
     exchange.guest = session
     return session
@@ -268,14 +274,42 @@ cdef class WebSocketChannel(MessageSink):
         self.closed = True
         shared.row.websocket_closed(code)
         if shared.access is not None:
-            shared.access.add_websocket(
-                self.outlet.client_of(session.origin), session.target, code, self.sent,
-                self.messages_in, self.bytes_in, self.messages_out, self.bytes_out,
-                monotonic_us() - session.started_us)
+            self.write_access_line(code)
         self.parser = None
         self.deflate = None
         self.owed_pong = None
         return 0
+
+    cdef int write_access_line(self, int code) except -1:
+        cdef WebSocket session = self.session
+        cdef bytes client = self.outlet.client_of(session.origin)
+        cdef bytes peer = self.outlet.client_text()
+        cdef str method = "GET"
+        cdef str tls = self.outlet.tls_version()
+        cdef AccessRecord record
+        memset(&record, 0, sizeof(record))
+        record.client = <PyObject *>client
+        record.peer = <PyObject *>peer
+        record.method = <PyObject *>method
+        record.target = <PyObject *>session.target
+        record.scheme = <PyObject *>self.scheme
+        if self.headers is not None:
+            record.headers = <PyObject *>self.headers
+        if session.request_id is not None:
+            record.request_id = <PyObject *>session.request_id
+        if tls is not None:
+            record.tls = <PyObject *>tls
+        record.version = 11
+        record.status = 101
+        record.bytes_in = record.messages_bytes_in = self.bytes_in
+        record.bytes_out = self.sent
+        record.duration_us = monotonic_us() - session.started_us
+        record.first_us = session.first_us - session.started_us if session.first_us else -1
+        record.code = code
+        record.messages_in = self.messages_in
+        record.messages_out = self.messages_out
+        record.messages_bytes_out = self.bytes_out
+        return self.shared.access.add(&record)
 
     # The session's sink --------------------------------------------------------
 
@@ -296,6 +330,7 @@ cdef class WebSocketChannel(MessageSink):
                 fields.append((b"sec-websocket-extensions", self.deflate.answer))
         self.parser = FrameParser(shared.ws_max_size, self.deflate)
         rest = sink.switch_protocol(session.opening, fields + headers, self)
+        session.first_us = session.opening.first_us
         self.handshake = None
         self.takes_blocks = True
         self.heard = True

@@ -1,0 +1,3 @@
+DIALECTS: dict[str, int]
+
+def escaped(text: bytes, dialect: str) -> bytes: ...
