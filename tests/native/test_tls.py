@@ -164,6 +164,21 @@ def test_a_large_answer_is_split_into_full_records(
     assert client.read() == body
 
 
+@pytest.mark.parametrize("head", [1, 200, 16383, 16384, 40_000])
+@pytest.mark.parametrize("size", [1, 16384, 50_000])
+def test_a_head_shares_a_record_with_what_follows(
+    authority: Authority, wrapper: Wrapper, head: int, size: int
+) -> None:
+    client, layer = pair(authority, wrapper)
+    before, body = os.urandom(head), os.urandom(size)
+    sealed = layer.send(body, before)
+    assert sealed is not None
+    if head <= 16384:
+        assert len(list(records(sealed))) == -(-(head + size) // 16384)
+    client.give(sealed)
+    assert client.read() == before + body
+
+
 def test_nothing_to_say_is_no_record(authority: Authority, wrapper: Wrapper) -> None:
     _, layer = pair(authority, wrapper)
     assert layer.send(b"") is None

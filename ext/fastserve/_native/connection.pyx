@@ -267,7 +267,7 @@ cdef class Connection(Outlet):
 
     cdef int hand_over(self, bytes data) except -1:
         if self.front is not None:
-            return self.front.write(data)
+            return self.front.write(None, data)
         if self.transport is not None and not (self.write_warns and self.transport.is_closing()):
             self.shared.row.sent(PyBytes_GET_SIZE(data))
             self.written += PyBytes_GET_SIZE(data)
@@ -277,7 +277,8 @@ cdef class Connection(Outlet):
     cdef int write_object(self, object data) except -1:
         cdef WriteBuffer out = self.out
         cdef bytes before
-        if out is None or out.used == 0 or self.held >= 0 or self.write_warns or self.secure:
+        if (out is None or out.used == 0 or self.held >= 0
+                or (self.write_warns and self.front is None)):
             # asyncio's `writelines` of Python 3.12 and 3.13 never makes its writer pause.
             self.flush()
             return self.hand_over(data)
@@ -285,6 +286,8 @@ cdef class Connection(Outlet):
         self.out = None
         before = PyBytes_FromStringAndSize(out.data, out.used)
         give_back(out)
+        if self.front is not None:
+            return self.front.write(before, data)
         if self.transport is not None:
             self.shared.row.sent(PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data))
             self.written += PyBytes_GET_SIZE(before) + PyBytes_GET_SIZE(data)

@@ -14,5 +14,5 @@ cdef class Front:
     cdef int connection_lost(self) except -1
     cdef int timed_out(self, int kind) except -1
     cdef bint idle(self) noexcept
-    cdef int write(self, bytes data) except -1
+    cdef int write(self, bytes before, bytes data) except -1
     cdef int end(self) except -1

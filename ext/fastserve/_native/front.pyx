@@ -31,8 +31,8 @@ cdef class Front:
         """Whether nothing has begun to come."""
         return True
 
-    cdef int write(self, bytes data) except -1:
-        """Put on the wire what the channel writes."""
+    cdef int write(self, bytes before, bytes data) except -1:
+        """Put on the wire what the channel writes: `before`, a head or None, and `data`."""
         return 0
 
     cdef int end(self) except -1:

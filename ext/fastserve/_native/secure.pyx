@@ -79,17 +79,18 @@ cdef class TlsFront(Front):
     cdef bint idle(self) noexcept:
         return self.layer.between_records()
 
-    cdef int write(self, bytes data) except -1:
+    cdef int write(self, bytes before, bytes data) except -1:
         cdef object sealed
         if self.outlet is None:
             return 0
         try:
-            sealed = self.layer.seal(data)
+            sealed = self.layer.seal(before, data)
         except SSLError as error:
             # An application may be on the stack.
             return self.failed(error)
         if sealed is not None:
-            self.shared.row.sent(PyBytes_GET_SIZE(data))
+            self.shared.row.sent(PyBytes_GET_SIZE(data)
+                                 + (0 if before is None else PyBytes_GET_SIZE(before)))
             self.outlet.write_wire(sealed)
         return 0
 

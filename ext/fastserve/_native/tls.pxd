@@ -35,7 +35,7 @@ cdef class TlsLayer:
     cdef int give(self, bytes data) except -1
     cdef bint shake(self) except -1
     cdef bytes next(self, Py_ssize_t most)
-    cdef object seal(self, bytes data)
+    cdef object seal(self, bytes before, bytes data)
     cdef bytes output(self)
     cdef int end(self) except -1
     cdef int fail(self) except -1

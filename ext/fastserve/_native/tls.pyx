@@ -119,25 +119,31 @@ cdef class TlsLayer:
         self.lent = None
         return None
 
-    cdef object seal(self, bytes data):
-        """Ciphertext of all of `data`, with what else is to be sent before it.
+    cdef object seal(self, bytes before, bytes data):
+        """Ciphertext of `before`, a few bytes or None, and `data`, and of what TLS has to say.
 
         bytes, or a list of them; None where nothing can be sent any more. Raises
         ssl.SSLError, also where a renegotiation would have to end first.
         """
         cdef Py_ssize_t n = PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t at
+        cdef Py_ssize_t at = 0
         cdef list parts
         if self.state != TLS_OPEN or n == 0:
             return None
-        if n <= RECORD_MOST:
+        if n <= RECORD_MOST and before is None:
             self.write_method(data)
             return self.outgoing.read()
         parts = []
         view = memoryview(data)
-        for at in range(0, n, RECORD_MOST):
+        if before is not None:
+            # A record less is worth more than a copy.
+            at = max(0, RECORD_MOST - PyBytes_GET_SIZE(before))
+            self.write_method(before + view[:at])
+            parts.append(self.outgoing.read())
+        while at < n:
             self.write_method(view[at:at + RECORD_MOST])
             parts.append(self.outgoing.read())
+            at += RECORD_MOST
         return parts
 
     cdef bytes output(self):
@@ -229,9 +235,9 @@ cdef class TlsLayer:
             raise
         return runs, self.output()
 
-    def send(self, bytes data not None):
+    def send(self, bytes data not None, bytes before=None):
         """What `data` becomes, as it goes out."""
-        sealed = self.seal(data)
+        sealed = self.seal(before, data)
         return b"".join(sealed) if isinstance(sealed, list) else sealed
 
     def close(self):
