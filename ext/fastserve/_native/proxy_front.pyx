@@ -21,8 +21,6 @@ from .shared cimport WAIT_HEAD, Shared
 cdef enum:
     WARN_EVERY = 60000
 
-cdef int64_t warned_ms = -WARN_EVERY
-
 
 @cython.final
 cdef class ProxyFront(Front):
@@ -55,14 +53,14 @@ cdef class ProxyFront(Front):
         return self.close("not one of --forwarded-allow-ips, which alone may send a PROXY header")
 
     cdef int close(self, str reason) except -1:
-        global warned_ms
+        cdef Shared shared = self.shared
         cdef int64_t now = monotonic_ms()
         cdef str client = self.outlet.client_text().decode()
-        if now - warned_ms >= WARN_EVERY:
-            warned_ms = now
-            self.shared.logger.warning(
+        if shared.proxy_warned_ms == 0 or now - shared.proxy_warned_ms >= WARN_EVERY:
+            shared.proxy_warned_ms = now
+            shared.logger.warning(
                 "closed a connection from %s: %s (others within a minute: at level debug)",
                 client, reason)
         else:
-            self.shared.logger.debug("closed a connection from %s: %s", client, reason)
+            shared.logger.debug("closed a connection from %s: %s", client, reason)
         return self.outlet.close(False)

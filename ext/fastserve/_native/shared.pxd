@@ -43,6 +43,7 @@ cdef class Shared:
     cdef dict state
     cdef str root_path
     cdef Trust trust                # whose fields of forwarding are believed
+    cdef int64_t proxy_warned_ms    # monotonic_ms of the last warning of ProxyFront; 0: never
     cdef bint proxy_protocol        # every connection begins with a PROXY header of a trusted peer
     cdef ParserLimits limits
     cdef AccessLog access           # None: no access log

@@ -15,7 +15,7 @@ import django
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.urls import path
+from django.urls import path, reverse
 
 from .marks import stage
 from .shared import CHUNK, EVENTS, LARGE_CHUNKS, describe_upload, event
@@ -97,6 +97,14 @@ async def ticks(request: HttpRequest, key: str) -> HttpResponse:
     return StreamingHttpResponse(tick())
 
 
+async def links(request: HttpRequest) -> HttpResponse:
+    told = {
+        "self": request.build_absolute_uri(),
+        "other": request.build_absolute_uri(reverse("links")),
+    }
+    return JsonResponse(told | {"client": request.META["REMOTE_ADDR"]})
+
+
 async def fail(request: HttpRequest) -> HttpResponse:
     raise LookupError("the application's own fault")
 
@@ -109,6 +117,7 @@ urlpatterns = [
     path("background/<key>", background),
     path("hang/<key>", hang),
     path("ticks/<key>", ticks),
+    path("links", links, name="links"),
     path("fail", fail),
 ]
 

@@ -96,6 +96,12 @@ async def ticks(key: str) -> StreamingResponse:
     return StreamingResponse(tick())
 
 
+@app.get("/links")
+async def links(request: Request) -> dict[str, str]:
+    told = {"self": str(request.url), "other": str(request.url_for("links"))}
+    return told | {"client": request.client.host if request.client else ""}
+
+
 @app.get("/fail")
 async def fail() -> None:
     raise LookupError("the application's own fault")

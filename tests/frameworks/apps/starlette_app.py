@@ -92,6 +92,11 @@ async def ticks(request: Request) -> Response:
     return StreamingResponse(tick())
 
 
+async def links(request: Request) -> Response:
+    told = {"self": str(request.url), "other": str(request.url_for("links"))}
+    return JSONResponse(told | {"client": request.client.host if request.client else ""})
+
+
 async def fail(request: Request) -> Response:
     raise LookupError("the application's own fault")
 
@@ -107,6 +112,7 @@ app = Starlette(
         Route("/background/{key}", background, methods=["POST"]),
         Route("/hang/{key}", hang),
         Route("/ticks/{key}", ticks),
+        Route("/links", links),
         Route("/fail", fail),
     ],
 )
