@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from typing import Any
 
 import pytest
+from support.client import Client, request
 
 from fastserve.config import OPTIONS, Config
 from fastserve.presets import PRESETS
 from fastserve.sources import gather
+from fastserve.testing import serve
 
 BEHIND = pytest.mark.parametrize("name", PRESETS)
 
@@ -38,7 +41,7 @@ def test_a_preset_fills_in_what_nobody_gave(name: str) -> None:
 
 
 @BEHIND
-def test_what_is_given_stays_wherever_it_was_given(name: str, tmp_path: Any) -> None:
+def test_what_is_given_stays_wherever_it_was_given(name: str) -> None:
     given: dict[str, str] = {
         "forwarded_allow_ips": "192.0.2.7",
         "forwarded_headers": "x-real-ip",
@@ -88,3 +91,55 @@ def test_nobody_of_the_internet_is_trusted_but_cloudflare(name: str) -> None:
     assert bool(outside) == (name == "cloudflare")
     assert all(a == b or not a.overlaps(b) for a in networks for b in networks
                if a.version == b.version)  # fmt: skip
+
+
+# -- what the server makes of what each product sends --------------------------------------
+
+
+async def who(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] != "http":
+        raise NotImplementedError
+    hosts = [value.decode() for name, value in scope["headers"] if name == b"host"]
+    names = ("client", "scheme", "server", "root_path", "path")
+    body = json.dumps([*(scope[name] for name in names), *hosts]).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+# Written by the client and passed on, and then what the product writes itself.
+SENT = {
+    "alb": (
+        ["X-Forwarded-Host: evil", "X-Forwarded-Prefix: /evil", "Forwarded: for=6.6.6.6;host=evil"],
+        ["X-Forwarded-For: 6.6.6.6, 203.0.113.9", "X-Forwarded-Proto: https",
+         "X-Forwarded-Port: 8443"],
+    ),
+    "cloudflare": (
+        ["X-Forwarded-Host: evil", "X-Forwarded-Prefix: /evil", "X-Real-IP: 6.6.6.6",
+         "Forwarded: for=6.6.6.6;host=evil"],
+        ["X-Forwarded-For: 6.6.6.6,203.0.113.9", "CF-Connecting-IP: 203.0.113.9",
+         "X-Forwarded-Proto: https", 'CF-Visitor: {"scheme":"https"}'],
+    ),
+    "traefik": (
+        ["Forwarded: for=6.6.6.6;host=evil", "CF-Connecting-IP: 6.6.6.6"],
+        ["X-Forwarded-For: 203.0.113.9", "X-Forwarded-Host: app.test:8443",
+         "X-Forwarded-Port: 8443", "X-Forwarded-Proto: https", "X-Forwarded-Server: node",
+         "X-Real-Ip: 203.0.113.9", "X-Forwarded-Prefix: /shop"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_a_request_as_the_product_sends_it_is_the_clients(name: str) -> None:
+    passed_on, own = SENT[name]
+    with serve(who, behind=name) as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with Client(address) as client:
+            lines = [*passed_on, *own]
+            answer = client.ask(request("GET", "/cart", *lines, host="app.test:8443"))
+    found, scheme, here, root, path, *hosts = json.loads(answer.text)
+    assert (found, scheme, hosts) == (["203.0.113.9", 0], "https", ["app.test:8443"])
+    assert here == {
+        "alb": ["127.0.0.1", 8443], "cloudflare": list(address), "traefik": ["app.test", 8443],
+    }[name]  # fmt: skip
+    mount = "/shop" if name == "traefik" else ""
+    assert (root, path) == (mount, f"{mount}/cart")
