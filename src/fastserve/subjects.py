@@ -390,7 +390,7 @@ class Limits:
     handshakes: int = option(
         1000,
         Integer(),
-        "TLS handshakes under way at once, above which new ones are cut; 0: no limit.",
+        "TLS handshakes under way at once; one more, and the oldest is cut; 0: no limit.",
     )
     max_requests: int = option(0, Integer(), "Requests after which a worker is replaced; 0: never.")
     max_requests_jitter: int = option(
