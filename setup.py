@@ -87,8 +87,14 @@ else:
         "release": ["-O3", "-fvisibility=hidden"],
         "profile": ["-O3", "-g", "-fno-omit-frame-pointer"],
         "debug": ["-O0", "-g", "-UNDEBUG"],
-        "asan": ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer",
-                 "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+        "asan": [
+            "-O1",
+            "-g",
+            "-UNDEBUG",
+            "-fno-omit-frame-pointer",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover=undefined",
+        ],
     }[MODE] + ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter"]
     LINK = ["-fsanitize=address,undefined"] if MODE == "asan" else []
 

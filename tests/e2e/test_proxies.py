@@ -141,6 +141,22 @@ def test_what_each_field_changes_on_one_connection_and_again(loop: str) -> None:
         assert scope(client, target="/x") == before
 
 
+@pytest.mark.parametrize("target", ["/", "http://b.example/"])
+def test_the_host_is_the_proxys_wherever_it_stood_and_whatever_else_the_server_changes(
+    target: str,
+) -> None:
+    """A request id is taken out of the fields and put at their end."""
+    with serving(forwarded_headers="x-forwarded-host", request_id=True) as server:
+        for before in (0, 1, 2):
+            lines = ["X-Request-ID: a"] * before + [
+                "Host: c.example",
+                "X-Forwarded-Host: a.example",
+            ]
+            head = "\r\n".join([f"GET {target} HTTP/1.1", *lines, "", ""])
+            with server.connect() as client:
+                assert json.loads(client.ask(head.encode()).text)["host"] == ["a.example"]
+
+
 def test_pipelined_requests_of_different_clients() -> None:
     numbers = range(1, 30)
     heads = [request("GET", "/", f"X-Forwarded-For: 198.51.100.{n}") for n in numbers]

@@ -397,7 +397,7 @@ def test_who_is_trusted() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [("192.0.2.1", b"192.0.2.1"), ("192.0.2.1:80", b"192.0.2.1:80"),
-     ("[2001:db8::1]:80", b"[2001:db8::1]:80"), ("2001:db8::1", b"2001:db8::1")],
+     ("[2001:db8::1]:80", b"[2001:db8::1]:80"), ("2001:db8::1", b"[2001:db8::1]")],
 )  # fmt: skip
 def test_the_clients_text_for_logs(value: str, text: bytes) -> None:
     assert read(f"{FOR}: {value}").client_text == text

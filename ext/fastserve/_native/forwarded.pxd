@@ -31,6 +31,8 @@ cdef class Origin:
     cdef readonly int port          # of `host`, or told by itself
     cdef readonly str prefix        # decoded, "/a/b"
 
+    cdef int put_host(self, list headers, int at) except -1
+
 
 cdef class Trust:
     cdef readonly Networks networks

@@ -45,7 +45,16 @@ cdef struct Element:
 
 @cython.final
 cdef class Origin:
-    pass
+
+    cdef int put_host(self, list headers, int at) except -1:
+        """Let the host, if there is one, be that of `headers`, which has it `at`; -1: nowhere."""
+        if self.host is None:
+            return 0
+        if at >= 0:
+            headers[at] = (b"host", self.host)
+        else:
+            headers.insert(0, (b"host", self.host))
+        return 0
 
 
 @cython.final
@@ -174,7 +183,7 @@ cdef class Trust:
         return 0
 
     cdef bint read_forwarded(self, HeaderBlock block, Finding *found) noexcept:
-        """False if there is no element, or the fields cannot be read: then it is as if none came."""
+        """False if there is no element or the fields cannot be read: as if none had come."""
         cdef Element elements[ELEMENTS_MOST]
         cdef Py_ssize_t count = 0, i, least
         cdef uint32_t line
@@ -387,13 +396,9 @@ cdef bint put_pair(Element *element, const Run *name, const Run *value) noexcept
 
 cdef int put_client(Origin origin, const Finding *found) except -1:
     cdef str host = address_text(found.address)
+    cdef bytes text = (f"[{host}]" if ":" in host else host).encode()
     origin.client = (host, found.port)
-    if not found.port:
-        origin.client_text = host.encode()
-    elif ":" in host:
-        origin.client_text = b"[%s]:%d" % (host.encode(), found.port)
-    else:
-        origin.client_text = b"%s:%d" % (host.encode(), found.port)
+    origin.client_text = b"%s:%d" % (text, found.port) if found.port else text
     return 0
 
 

@@ -17,8 +17,7 @@ cdef class ScopeTemplate:
                    bytes query_string, list headers)
     cdef dict websocket(self, str http_version, bytes raw_path, bint escaped, bytes query_string,
                         list headers, list subprotocols)
-    cdef int relocate(self, dict scope, Origin origin, bytes raw_path, bint escaped,
-                      int host_index) except -1
+    cdef int relocate(self, dict scope, Origin origin, bytes raw_path, bint escaped) except -1
     cdef tuple server_of(self, Origin origin, str scheme)
     cdef str mounted(self, str path)
     cdef dict tls_extension(self)

@@ -116,12 +116,10 @@ cdef class ScopeTemplate:
             extension["client_cert_chain"] = list(chain)
         return extension
 
-    cdef int relocate(self, dict scope, Origin origin, bytes raw_path, bint escaped,
-                      int host_index) except -1:
-        """Let the scope say what `origin` does. host_index: where its headers have Host, or -1."""
+    cdef int relocate(self, dict scope, Origin origin, bytes raw_path, bint escaped) except -1:
+        """Let the scope, whose headers have `origin`'s host already, say the rest of it."""
         cdef str scheme = origin.scheme if origin.scheme is not None else self.base["scheme"]
         cdef str root, path
-        cdef list headers
         if origin.client is not None:
             scope["client"] = origin.client
         if origin.scheme is not None:
@@ -129,12 +127,6 @@ cdef class ScopeTemplate:
                 scope["scheme"] = "wss" if scheme == "https" else "ws"
             else:
                 scope["scheme"] = scheme
-        if origin.host is not None:
-            headers = scope["headers"]
-            if host_index >= 0:
-                headers[host_index] = (b"host", origin.host)
-            else:
-                headers.insert(0, (b"host", origin.host))
         if origin.host is not None or origin.port:
             scope["server"] = self.server_of(origin, scheme)
         if origin.prefix is not None:

@@ -256,6 +256,8 @@ cdef class Http1Channel(ResponseHalf):
         if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
             raise ParseError(503, "the server is at its limit of concurrent requests")
         headers = parser.header_list()
+        if origin is not None:
+            origin.put_host(headers, parser.host_at())
         if shared.request_ids is not None:
             exchange.request_id = shared.request_ids.assign(headers, self.template.believed != 0)
         if shared.redirect_port:
@@ -269,8 +271,7 @@ cdef class Http1Channel(ResponseHalf):
                 method, None if parser.head.minor else "1.0", raw_path,
                 parser.target.path_escaped, parser.query_string(), headers)
         if origin is not None:
-            self.template.relocate(self.scope, origin, raw_path, parser.target.path_escaped,
-                                   parser.host_at())
+            self.template.relocate(self.scope, origin, raw_path, parser.target.path_escaped)
         if exchange.request_id is not None:
             tell_request_id(self.scope, exchange.request_id)
         return 0
