@@ -121,6 +121,24 @@ def test_a_chosen_certificate_has_the_same_policy(authority: Authority) -> None:
     assert (shaken.client.cipher() or ("",))[0] == "ECDHE-ECDSA-AES128-GCM-SHA256"
     assert shaken.client.selected_alpn_protocol() == "http/1.1"
     assert server.extension(shaken.server)["client_cert_chain"]
+    again = Handshake(server, client, "b.example", session=shaken.client.session)
+    assert again.client.session_reused
+    resumed, before = server.extension(again.server), server.extension(shaken.server)
+    assert resumed["server_cert"] == before["server_cert"]
+    assert resumed["client_cert_chain"][0] == before["client_cert_chain"][0]
+
+
+def test_what_helps_attackers_alone_is_off_in_every_context(authority: Authority) -> None:
+    server = certificates(authority.issue("a.example"), authority.issue("b.example", file="b"))
+    client = authority.client_context()
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    for name in ("a.example", "b.example"):
+        shaken = Handshake(server, client, name)
+        assert shaken.client.compression() is None
+        options = shaken.server.context.options
+        assert options & ssl.OP_NO_RENEGOTIATION
+        assert options & ssl.OP_NO_COMPRESSION
+        assert options & ssl.OP_CIPHER_SERVER_PREFERENCE
 
 
 # -- the client's certificate ----------------------------------------------------------
@@ -232,11 +250,14 @@ def test_a_factory_can_make_a_context_of_its_own(authority: Authority) -> None:
         return context
 
     server = Certificates(Config(app, ssl_context_factory=factory))
-    shaken = Handshake(server, authority.client_context(), "a.example")
+    client = authority.client_context()
+    shaken = Handshake(server, client, "a.example")
     extension = server.extension(shaken.server)
     assert extension["server_cert"] is None
     assert extension["cipher_suite"] == 0x1302
     assert server.certificates == []
+    server.look()
+    assert name_of(Handshake(server, client, "a.example")) == "a.example"
 
 
 def test_a_factory_may_be_named(

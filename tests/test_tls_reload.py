@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def test_broken_files_leave_all_as_it_is_and_are_told_once(
         assert server.extension(Handshake(server, client, "a.example").server)["client_cert_chain"]
         (record,) = logs.records
         assert record.levelname == "ERROR"
+        assert record.getMessage().startswith("ssl_certfile: ")
         assert issued.certfile in record.getMessage()
         assert record.getMessage().endswith("; the certificates stay as they are")
     os.unlink(issued.certfile)
@@ -177,3 +179,63 @@ def test_a_loop_looks_again_and_again_until_it_is_closed(
     looked = threading.Event()
     asyncio.run(main())
     assert not looked.is_set()
+
+
+def test_a_loop_goes_on_looking_after_what_nobody_foresaw(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "INTERVAL", 0.01)
+    looks: list[None] = []
+
+    def look(_: Certificates) -> None:
+        looks.append(None)
+        raise MemoryError
+
+    async def main() -> None:
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        server = certificates(authority.issue("a.example"))
+        monkeypatch.setattr(Certificates, "look", look)
+        server.watch()
+        async with asyncio.timeout(10):
+            while len(looks) < 3:
+                await asyncio.sleep(0.001)
+        server.close()
+        assert len(told) == len(looks)
+
+    asyncio.run(main())
+
+
+def test_a_factory_that_fails_later_is_told_with_its_traceback(
+    authority: Authority, logs: LogRecords
+) -> None:
+    issued = authority.issue("a.example")
+    calls: list[None] = []
+
+    def factory(_: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        calls.append(None)
+        return default() if len(calls) == 1 else 1 / 0  # type: ignore[return-value]
+
+    server = certificates(issued, ssl_context_factory=factory)
+    authority.issue("b.example")
+    settle(server)
+    first, _, rest = logs.records[-1].getMessage().partition("\n")
+    assert first == "ssl_context_factory: it failed; the certificates stay as they are"
+    assert "ZeroDivisionError" in rest
+    assert name_of(Handshake(server, authority.client_context(), "a.example")) == "a.example"
+
+
+def test_one_that_has_ended_is_warned_of(authority: Authority, logs: LogRecords) -> None:
+    server = certificates(authority.issue("a.example"))
+
+    async def main() -> None:
+        server.watch()
+        assert logs.noise == []
+        authority.issue("b.example", days=-0.1)
+        settle(server)
+        server.close()
+
+    asyncio.run(main())
+    assert [line.partition(" (")[0] for line in logs.noise] == [
+        "WARNING the certificate of b.example"
+    ]

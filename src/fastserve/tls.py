@@ -37,7 +37,7 @@ _VERIFY = {
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 _log = logging.getLogger("fastserve.error")
 
-# IANA numbers of cipher suites by OpenSSL's names, of every context seen.
+# IANA numbers of cipher suites by OpenSSL's names.
 _suites: dict[str, int] = {}
 
 
@@ -86,18 +86,22 @@ class Certificates:
     # -- new files ---------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Look at the files from now on, in the running loop."""
-        if self._signature:
-            self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._watch)
+        """Look at the files from now on, in the running loop; say what has ended already."""
+        self._warn()
+        self._look_later()
 
     def close(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
 
+    def _look_later(self) -> None:
+        if self._signature:
+            self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._watch)
+
     def _watch(self) -> None:
+        self._look_later()
         self.look()
-        self.watch()
 
     def look(self) -> None:
         """Load what has changed before the last look and not since."""
@@ -110,12 +114,19 @@ class Certificates:
         except FastserveError as error:
             # Anything that changes during this is another change.
             self._signature = found
-            _log.error("%s; the certificates stay as they are", error.report())
+            details = f"\n{error.details.rstrip()}" if error.details else ""
+            _log.error("%s; the certificates stay as they are%s", error.message, details)
             return
         if self._look() != found:
             return
         self._signature, self._loaded = found, loaded
         _log.info("certificates reloaded: %s", "; ".join(map(told, loaded.certificates)))
+        self._warn()
+
+    def _warn(self) -> None:
+        for each in self.certificates:
+            if days_left(each) < 0:
+                _log.warning("the certificate of %s has ended", told(each))
 
     def _look(self) -> list[tuple[int, ...] | None]:
         return [_stat(path) for path in self._config.tls.files]
@@ -331,5 +342,8 @@ def _suite(sslobject: ssl.SSLObject) -> int:
     cipher = sslobject.cipher()
     assert cipher is not None
     if cipher[0] not in _suites:
-        _suites.update({str(c["name"]): c["id"] & 0xFFFF for c in sslobject.context.get_ciphers()})
+        # Of all that there are: a context of one's own may have given way to one with others.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+        _suites.update({str(each["name"]): each["id"] & 0xFFFF for each in context.get_ciphers()})
     return _suites[cipher[0]]
