@@ -4,7 +4,8 @@ Three settings profiles, the same idea for every server:
 
 plain     access log off, idle connections kept for as long as the server allows
 defaults  nothing but address and application; whatever the server logs goes to a file
-logged    the access log on for every server that has one, to a file
+logged    the access log on for every server that has one, to a file; logged-json and the like
+          in that format for those that have it
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ROOT / "apps"
 FLOORS = ROOT / "floors"
 HOST = "127.0.0.1"
-PROFILES = ("plain", "defaults", "logged")
+LOG_FORMATS = ("combined", "json", "logfmt")
+PROFILES = ("plain", "defaults", "logged", *(f"logged-{name}" for name in LOG_FORMATS))
 
 
 class Unavailable(Exception):
@@ -44,6 +46,7 @@ class Server:
     argv: Callable[[str, int, str], list[str]]
     limit: bool = False
     has_access_log: bool = True
+    has_log_formats: bool = False
     polls: bool = False  # keeps its core busy without a request
     websockets: bool = True
 
@@ -53,6 +56,8 @@ class Server:
             raise Unavailable(f"{self.package} is not installed in {sys.prefix}")
         if profile == "logged" and not self.has_access_log:
             raise Unavailable("has no access log")
+        if profile.startswith("logged-") and not self.has_log_formats:
+            raise Unavailable("has no access log of that format")
         return self.argv(profile, port, app)
 
     def version(self) -> str | None:
@@ -74,7 +79,9 @@ def python(*arguments: str) -> list[str]:
 
 
 def fastserve(profile: str, port: int, app: str) -> list[str]:
-    flags = {"plain": ["--no-access-log"], "defaults": [], "logged": ["--access-log"]}[profile]
+    flags = {"plain": ["--no-access-log"], "defaults": [], "logged": ["--access-log"]}.get(
+        profile, ["--access-log-format", profile.removeprefix("logged-")]
+    )
     return python("-m", "fastserve", app, "--host", HOST, "--port", str(port), *flags)
 
 
@@ -166,7 +173,7 @@ def build(name: str, folder: Path = FLOORS, flags: Sequence[str] = ()) -> Path:
 
 
 SERVERS = [
-    Server("fastserve", "fastserve", "fastserve", fastserve),
+    Server("fastserve", "fastserve", "fastserve", fastserve, has_log_formats=True),
     Server("uvicorn", "Uvicorn", "uvicorn", uvicorn),
     Server("hypercorn", "Hypercorn", "hypercorn", hypercorn),
     Server("daphne", "Daphne", "daphne", daphne),

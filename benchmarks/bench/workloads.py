@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .servers import LOG_FORMATS
+
 HELLO = b"Hello, World!"
 
 # What a current browser sends for a page; with Host, which the load generator adds, fourteen.
@@ -98,6 +100,16 @@ WORKLOADS = [
     Workload("browser", "Hello, a browser's 14 headers", headers=BROWSER),
     Workload("defaults", "Hello, default settings", profile="defaults", limit_body=None),
     Workload("logged", "Hello, access logs on", profile="logged", limit_body=None, default=False),
+    *(
+        Workload(
+            f"logged-{name}",
+            f"Hello, access logs in {name}",
+            profile=f"logged-{name}",
+            limit_body=None,
+            default=False,
+        )
+        for name in LOG_FORMATS
+    ),
     Workload("pipelined", "Hello, 16 pipelined", connections=16, pipeline=16),
     Workload("post1k", "POST 1 KiB", **posting(1024)),
     Workload("upload1m", "Upload 1 MiB", connections=8, **posting(1 << 20)),

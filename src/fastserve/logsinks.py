@@ -98,9 +98,18 @@ class Sink:
         """How many bytes are done with: written, or dropped because they never can be now."""
         raise NotImplementedError
 
+    def fileno(self) -> int:
+        """What is written to; -1: nothing just now."""
+        raise NotImplementedError
+
     def _wait(self, seconds: float) -> None:
         """Until there may be room again, at most so long."""
-        time.sleep(min(seconds, _TRY_AGAIN))
+        try:
+            poll = select.poll()
+            poll.register(self.fileno(), select.POLLOUT)
+            poll.poll(seconds * 1000)
+        except (AttributeError, OSError, ValueError):  # no poll here, or nothing to ask
+            time.sleep(min(seconds, _TRY_AGAIN))
 
     def _end(self) -> None:
         """Let go of what is written to."""
@@ -220,7 +229,6 @@ class FileSink(Sink):
             self._look()
 
     def fileno(self) -> int:
-        """What is written to; -1 once it is closed."""
         return self._fd
 
     def _look(self) -> None:
@@ -236,14 +244,6 @@ class FileSink(Sink):
         if self._ours and self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
-
-    def _wait(self, seconds: float) -> None:
-        try:
-            poll = select.poll()
-            poll.register(self._fd, select.POLLOUT)
-            poll.poll(seconds * 1000)
-        except (AttributeError, OSError, ValueError):
-            super()._wait(seconds)
 
     def _put(self, data: memoryview) -> int:
         done = 0

@@ -101,9 +101,8 @@ class SyslogSink(Sink):
     def _end(self) -> None:
         self._disconnect()
 
-    def _wait(self, seconds: float) -> None:
-        # A full datagram socket says it is writable: its own buffer is empty.
-        time.sleep(min(seconds, 0.02))
+    def fileno(self) -> int:
+        return -1 if self._socket is None else self._socket.fileno()
 
     def _put(self, data: memoryview) -> int:
         done = 0

@@ -361,6 +361,49 @@ def test_an_id_is_made_for_each_request_and_given_to_everybody() -> None:
         assert f"x-request-id: {found}\r\n".encode() in head
 
 
+TRUSTED = {
+    "forwarded_allow_ips": ("unix",),
+    "forwarded_headers": ("x-forwarded-for", "x-forwarded-proto"),
+    "request_id": True,
+}
+
+
+@pytest.mark.parametrize("given", ["a", "5f0c-b1:2/3=+~._@Z", "x" * 128])
+def test_the_id_of_a_trusted_peer_is_taken(given: str) -> None:
+    facts = json.loads(line_of("json", asking(f"X-Request-ID: {given}"), **TRUSTED))
+    assert facts["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", 'a"b', "a,b", "\xe9"])
+def test_an_id_that_no_log_should_have_is_not_taken_from_anybody(given: str) -> None:
+    facts = json.loads(line_of("json", asking(f"X-Request-ID: {given}"), **TRUSTED))
+    assert re.fullmatch("[0-9a-f]{32}", facts["request_id"])
+
+
+def test_of_several_ids_the_first_is_taken() -> None:
+    act = asking("X-Request-ID: one", "X-Request-ID: two")
+    assert json.loads(line_of("json", act, **TRUSTED))["request_id"] == "one"
+
+
+@pytest.mark.parametrize("upgrade", [(), UPGRADE], ids=["http", "websocket"])
+def test_the_client_is_whom_a_trusted_peer_names_and_the_peer_is_told_besides(
+    upgrade: tuple[str, ...],
+) -> None:
+    fields = ("X-Forwarded-For: 2001:db8::7", "X-Forwarded-Proto: https")
+
+    async def act(client: Client) -> None:
+        await client.send(request("/", *fields, *upgrade))
+        await client.until(b"\r\n\r\n")
+
+    facts = json.loads(line_of("json", act, **TRUSTED))
+    assert (facts["client"], facts["peer"], facts["scheme"]) == ("2001:db8::7", "unix", "https")
+    assert line_of("{client_host} {peer}", act, **TRUSTED) == b"2001:db8::7 unix"
+    fields = ('Forwarded: for="[2001:db8::8]:4711"', "X-Forwarded-For: 192.0.2.9")
+    believed = TRUSTED | {"forwarded_headers": ("forwarded",)}
+    assert line_of("{client_host} {client}", act, **believed) == b"2001:db8::8 [2001:db8::8]:4711"
+    assert json.loads(line_of("json", act))["client"] == "unix"
+
+
 def test_an_id_of_the_applications_own_is_left_in_the_response() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, [(b"X-Request-Id", b"app"), (b"content-length", b"0")]))

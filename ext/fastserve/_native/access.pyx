@@ -356,19 +356,18 @@ cdef const char *query_of(bytes target, Py_ssize_t *n) noexcept:
 
 
 cdef const char *host_of(bytes client, Py_ssize_t *n) noexcept:
-    """Without the port, and without the brackets of an IPv6 address."""
+    """Without the port, if there is one, and without the brackets of an IPv6 address."""
     cdef const char *p = PyBytes_AS_STRING(client)
-    cdef Py_ssize_t i, size = PyBytes_GET_SIZE(client)
-    n[0] = size
-    for i in range(size - 1, -1, -1):
-        if p[i] == c':':
-            n[0] = i
-            break
-        if p[i] == c']':
-            break
-    if n[0] > 2 and p[0] == c'[' and p[n[0] - 1] == c']':
-        n[0] -= 2
-        return p + 1
+    cdef const char *end = p + PyBytes_GET_SIZE(client)
+    cdef const char *at
+    if p[0] == c'[':
+        p += 1
+        at = <const char *>memchr(p, c']', end - p)
+    else:
+        at = <const char *>memchr(p, c':', end - p)
+        if at != NULL and memchr(at + 1, c':', end - at - 1) != NULL:
+            at = NULL  # an IPv6 address alone
+    n[0] = (end if at == NULL else at) - p
     return p
 
 

@@ -14,3 +14,4 @@ cdef int log_exchange(AccessLog access, Exchange exchange, Outlet outlet, ScopeT
 cdef int log_refusal(AccessLog access, Outlet outlet, ScopeTemplate template, int status,
                      int64_t sent) except -1
 cdef str scheme_of(ScopeTemplate template, object origin)
+cdef str tls_of(ScopeTemplate template)

@@ -13,6 +13,9 @@ from .asgi.scope cimport ScopeTemplate
 from .forwarded cimport Origin
 from .outlet cimport Outlet
 
+# By the numbers that ASGI's tls extension has.
+cdef dict _VERSIONS = {0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
+
 # In the line of a head that was refused.
 cdef str _NO_METHOD = "-"
 cdef bytes _NO_TARGET = b"-"
@@ -44,7 +47,7 @@ cdef int log_exchange(AccessLog access, Exchange exchange, Outlet outlet, ScopeT
         record.request_id = <PyObject *>exchange.request_id
     scheme = scheme_of(template, exchange.origin)
     record.scheme = <PyObject *>scheme
-    tls = outlet.tls_version()
+    tls = tls_of(template)
     if tls is not None:
         record.tls = <PyObject *>tls
     return access.add(&record)
@@ -55,7 +58,7 @@ cdef int log_refusal(AccessLog access, Outlet outlet, ScopeTemplate template, in
     """The line of a head that made no exchange: most of it is not known, or not to be believed."""
     cdef bytes client = outlet.client_text()
     cdef str scheme = scheme_of(template, None)
-    cdef str tls = outlet.tls_version()
+    cdef str tls = tls_of(template)
     cdef AccessRecord record
     memset(&record, 0, sizeof(record))
     record.client = record.peer = <PyObject *>client
@@ -75,3 +78,8 @@ cdef str scheme_of(ScopeTemplate template, object origin):
     if told is not None and told.scheme is not None:
         return told.scheme
     return <str>template.base["scheme"]
+
+
+cdef str tls_of(ScopeTemplate template):
+    """The version of TLS, or None without."""
+    return None if template.tls is None else _VERSIONS.get(template.tls["tls_version"])

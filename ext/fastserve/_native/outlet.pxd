@@ -36,7 +36,6 @@ cdef class Outlet(Expirable):
     cdef int fail(self, object error) except -1
     cdef object transport_object(self)
     cdef bytes client_text(self)
-    cdef str tls_version(self)
 
     # The client of a request for logs: as fields of forwarding name it, else the peer.
     cdef inline bytes client_of(self, Origin origin):

@@ -74,7 +74,3 @@ cdef class Outlet(Expirable):
     cdef bytes client_text(self):
         """The peer for the access log: b"192.0.2.1:80", b"[2001:db8::1]:80" or b"unix"."""
         raise NotImplementedError
-
-    cdef str tls_version(self):
-        """The version of TLS for the access log, or None without."""
-        return None

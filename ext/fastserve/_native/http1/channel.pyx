@@ -19,7 +19,7 @@ from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
 from ..deadlines cimport monotonic_ms, monotonic_us, unlink
-from ..exchange_log cimport log_exchange, log_refusal, scheme_of
+from ..exchange_log cimport log_exchange, log_refusal, scheme_of, tls_of
 from ..forwarded cimport Origin
 from ..outlet cimport Outlet
 from ..request_ids cimport tell_request_id
@@ -285,7 +285,8 @@ cdef class Http1Channel(ResponseHalf):
         self.closing = True
         handshake = read_handshake(self.exchange.method, headers, True)
         offer_websocket(self.shared, self.outlet, self.exchange, handshake,
-                        scheme_of(self.template, self.exchange.origin), headers)
+                        scheme_of(self.template, self.exchange.origin), tls_of(self.template),
+                        headers)
         self.scope = self.template.websocket(
             "1.1", raw_path, parser.target.path_escaped, parser.query_string(), headers,
             handshake.subprotocols)

@@ -27,6 +27,7 @@ cdef class WebSocketChannel(MessageSink):
     cdef int code                   # of our close frame; for the log
     # for the access line
     cdef str scheme
+    cdef str tls                    # its version, or None
     cdef list headers               # those of the handshake that a line asks for, or None
     cdef int64_t messages_in
     cdef int64_t bytes_in
@@ -52,4 +53,4 @@ cdef class WebSocketChannel(MessageSink):
 
 # The session of an opening handshake, ready to be run as the exchange's guest.
 cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
-                               Handshake handshake, str scheme, list headers)
+                               Handshake handshake, str scheme, str tls, list headers)

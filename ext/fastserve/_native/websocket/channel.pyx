@@ -43,7 +43,7 @@ cdef str _SILENT = "keepalive ping timeout"
 
 
 cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
-                               Handshake handshake, str scheme, list headers):
+                               Handshake handshake, str scheme, str tls, list headers):
     cdef WebSocket session = WebSocket.__new__(WebSocket)
     cdef WebSocketChannel channel = WebSocketChannel.__new__(WebSocketChannel)
     channel.shared = shared
@@ -51,6 +51,7 @@ cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
     channel.session = session
     channel.handshake = handshake
     channel.scheme = scheme
+    channel.tls = tls
     if shared.access is not None:
         channel.headers = shared.access.keep(headers)
     session.sink = channel
@@ -285,7 +286,6 @@ cdef class WebSocketChannel(MessageSink):
         cdef bytes client = self.outlet.client_of(session.origin)
         cdef bytes peer = self.outlet.client_text()
         cdef str method = "GET"
-        cdef str tls = self.outlet.tls_version()
         cdef AccessRecord record
         memset(&record, 0, sizeof(record))
         record.client = <PyObject *>client
@@ -297,8 +297,8 @@ cdef class WebSocketChannel(MessageSink):
             record.headers = <PyObject *>self.headers
         if session.request_id is not None:
             record.request_id = <PyObject *>session.request_id
-        if tls is not None:
-            record.tls = <PyObject *>tls
+        if self.tls is not None:
+            record.tls = <PyObject *>self.tls
         record.version = 11
         record.status = 101
         record.bytes_in = record.messages_bytes_in = self.bytes_in
