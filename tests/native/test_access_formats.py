@@ -396,7 +396,7 @@ def test_the_client_is_whom_a_trusted_peer_names_and_the_peer_is_told_besides(
         await client.until(b"\r\n\r\n")
 
     facts = json.loads(line_of("json", act, **TRUSTED))
-    assert (facts["client"], facts["peer"], facts["scheme"]) == ("2001:db8::7", "unix", "https")
+    assert (facts["client"], facts["peer"], facts["scheme"]) == ("[2001:db8::7]", "unix", "https")
     assert line_of("{client_host} {peer}", act, **TRUSTED) == b"2001:db8::7 unix"
     fields = ('Forwarded: for="[2001:db8::8]:4711"', "X-Forwarded-For: 192.0.2.9")
     believed = TRUSTED | {"forwarded_headers": ("forwarded",)}

@@ -8,7 +8,7 @@ from .asgi.scope cimport ScopeTemplate
 from .outlet cimport Outlet
 
 
-# headers: pairs of the request. bytes_in: of its body that have come.
+# status 0: the client left. headers: pairs of the request. bytes_in: of its body that have come.
 cdef int log_exchange(AccessLog access, Exchange exchange, Outlet outlet, ScopeTemplate template,
                       int status, int64_t duration_us, list headers, int64_t bytes_in) except -1
 cdef int log_refusal(AccessLog access, Outlet outlet, ScopeTemplate template, int status,

@@ -514,8 +514,6 @@ cdef class Http1Channel(ResponseHalf):
         us = monotonic_us() - exchange.started_us
         shared.row.took(us)
         if shared.access is not None:
-            # nginx's convention for a client that left.
-            log_exchange(shared.access, exchange, self.outlet, self.template,
-                         499 if status == LEFT else status, us, self.parser.headers.pairs,
-                         self.parser.body_taken())
+            log_exchange(shared.access, exchange, self.outlet, self.template, status, us,
+                         self.parser.headers.pairs, self.parser.body_taken())
         return 0
