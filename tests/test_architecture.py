@@ -39,6 +39,7 @@ NATIVE = [
     ("deadlines", "C"),
     ("access_text", "B"),
     ("access_format", "C"),
+    ("admission", "C"),
     ("access", "C"),
     ("asgi.scope", "C"),
     ("channel", "C"),
@@ -63,6 +64,7 @@ NATIVE = [
     ("front", "C"),
     ("proxy_front", "C"),
     ("secure", "C"),
+    ("counted", "C"),
     ("connection", "C"),
     ("service", "C"),
 ]
@@ -73,7 +75,7 @@ NATIVE_ORDER = [room for room, _ in NATIVE]
 PRODUCT = [
     {"errors", "options", "presets", "steering", "notify", "terminal", "certificates"},
     {"accessformats", "logformats", "logsinks"},
-    {"subjects", "board", "heartbeat", "identity", "inherited", "syslog"},
+    {"subjects", "board", "heartbeat", "identity", "inherited", "syslog", "accepting"},
     {"config", "envfiles"},
     {"sources", "importer", "logging", "loops", "sockets", "stopping"},
     {"lifespan", "admin", "tls"},

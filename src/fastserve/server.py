@@ -21,6 +21,12 @@ from typing import Any
 
 from fastserve._native.access_format import AccessFormat
 from fastserve._native.service import Service, keep_freed_blocks
+from fastserve.accepting import (
+    Acceptor,
+    most_descriptors,
+    telling_of_exhaustion,
+    warn_of_limit,
+)
 from fastserve.accessformats import access_steps
 from fastserve.board import Board, Row
 from fastserve.config import Config, Logging
@@ -84,6 +90,7 @@ class Server:
         self._draining = asyncio.Event()
         self._service: Service | None = None
         self._access: _Access | None = None
+        self._accepting: Acceptor | None = None
         self._urls: list[str] = []
         self._certificates: Certificates | None = None
 
@@ -226,13 +233,19 @@ class Server:
             self._row,
             beat_interval(process.warn_blocked_loop, self.config.timeouts.blocked_loop),
         )
-        servers: list[asyncio.AbstractServer] = []
+        self._accepting = accepting = Acceptor(
+            partial(self._listen, listeners),
+            listeners.slots[0],
+            self.config.bind.backlog,
+            self._log,
+        )
+        warn_of_limit(self._log, self.config.limits.connections)
+        handling = contextlib.ExitStack()
+        handling.enter_context(telling_of_exhaustion(self._log, service.make_room))
         try:
             if self._gate is not None and not await self._unless_stopped(self._gate()):
                 return
-            for position, each in enumerate(listeners.slots[0]):
-                make = self._protocol_factory(service, listeners.is_secure(position))
-                servers.append(await self._listen(make, each))
+            await accepting.start()
             if self._certificates is not None:
                 self._certificates.watch()
             self._urls = listeners.urls
@@ -249,7 +262,7 @@ class Server:
                     service,
                     self._request,
                     set_phase=self._set_phase,
-                    stop_accepting=lambda: _close(servers),
+                    stop_accepting=accepting.close,
                     logger=self._log,
                 )
             finally:
@@ -259,6 +272,7 @@ class Server:
                     self._certificates.close()
                 service.close()
                 self._access.close()
+                handling.close()
         if not ended_well:
             raise ShutdownError("the application's lifespan shutdown failed")
 
@@ -301,6 +315,10 @@ class Server:
             limit_request_fields=limits.request_fields,
             limit_request_body=limits.request_body,
             limit_request_trailers=limits.request_trailers,
+            limit_connections=limits.connections,
+            limit_connections_per_client=limits.connections_per_client,
+            most_descriptors=most_descriptors(),
+            set_accepting=self._set_accepting,
             limit_concurrency=limits.concurrency,
             limit_connection_requests=limits.connection_requests,
             limit_min_rate=limits.min_rate,
@@ -336,10 +354,12 @@ class Server:
         return partial(service.make_protocol, tls=self._certificates)
 
     async def _listen(
-        self, make: Callable[[], Any], listener: socket.socket
+        self, listeners: Listeners, position: int, listener: socket.socket, backlog: int
     ) -> asyncio.AbstractServer:
+        assert self._service is not None
+        make = self._protocol_factory(self._service, listeners.is_secure(position))
         loop = asyncio.get_running_loop()
-        options: dict[str, Any] = {"sock": listener, "backlog": self.config.bind.backlog}
+        options: dict[str, Any] = {"sock": listener, "backlog": backlog}
         try:
             if listener.family != getattr(socket, "AF_UNIX", None):
                 # For the connections, which inherit it: asyncio sees to it itself only where it
@@ -357,6 +377,10 @@ class Server:
         """Log where it listens."""
         loop = loop_name(asyncio.get_running_loop())
         self._log.info("%s", announcement(self.urls, f"1 process, {loop}"))
+
+    def _set_accepting(self, wanted: bool) -> None:
+        if self._accepting is not None:
+            self._accepting.set_accepting(wanted)
 
     def _max_requests(self) -> None:
         if self._on_limit is not None:
@@ -385,12 +409,6 @@ class Server:
 def own_process() -> None:
     """Say that this process is a server's own, so that its memory may be managed like one's."""
     keep_freed_blocks()
-
-
-def _close(servers: list[asyncio.AbstractServer]) -> None:
-    """Stop accepting; once."""
-    while servers:
-        servers.pop().close()
 
 
 @contextlib.contextmanager

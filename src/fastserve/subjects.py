@@ -378,6 +378,18 @@ class Limits:
     concurrency: int = option(
         0, Integer(), "Requests under way at once, above which 503 is answered; 0: no limit."
     )
+    connections: int = option(
+        0,
+        Integer(),
+        "Connections of a process at once; one more takes the place of the one that has been idle "
+        "for longest, or is answered 503; 0: no limit.",
+    )
+    connections_per_client: int = option(
+        0,
+        Integer(),
+        "Connections of a process at once from one IP address, or one /64 network of IPv6 (503); "
+        "0: no limit.",
+    )
     connection_requests: int = option(
         0, Integer(), "Requests on one connection, after which it is closed; 0: no limit."
     )

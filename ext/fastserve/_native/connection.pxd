@@ -2,23 +2,18 @@
 
 from libc.stdint cimport int64_t
 
+from .counted cimport CountedOutlet
 from .deadlines cimport Link
-from .front cimport Front
 from .lease cimport Lease
-from .outlet cimport Outlet
 from .shared cimport Shared
 
 
 cdef int live_connections
 
 
-cdef class Connection(Outlet):
-    cdef Shared shared
-    cdef object transport           # None before connection_made and after connection_lost
+cdef class Connection(CountedOutlet):
     cdef object tls                 # of a connection that is to speak TLS, see TlsLayer; or None
-    cdef Front front                # what is between transport and channel; None: nothing
     cdef str scheme
-    cdef object client              # (host, port) or None, as in the scope
     cdef bytes client_name          # client_text(), made when first asked for
     cdef Link read_link             # in one of the queues WAIT_FIRST .. WAIT_HANDSHAKE
     cdef Link write_link            # in WAIT_WRITE

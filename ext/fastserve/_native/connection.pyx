@@ -20,7 +20,6 @@ from .channel cimport Channel
 from .deadlines cimport DeadlineQueue, monotonic_ms, unlink
 from .http1.channel cimport Http1Channel
 from .lease cimport Lease
-from .outlet cimport Outlet
 from .proxy_front cimport ProxyFront
 from .proxy_protocol cimport ProxyHeader
 from .secure cimport TlsFront
@@ -77,7 +76,7 @@ class BlockReader(asyncio.BufferedProtocol):
 
 
 @cython.final
-cdef class Connection(Outlet):
+cdef class Connection(CountedOutlet):
     """An asyncio.Protocol. Made by `Service.make_protocol`."""
 
     def __cinit__(self):
@@ -118,6 +117,8 @@ cdef class Connection(Outlet):
                 (<ProxyFront>self.front).refuse()
         elif self.tls is not None:
             self.secure_front()
+        if shared.admission is not None:
+            self.admit()
 
     cdef int open_channel(self, object server, str host) except -1:
         """host: who is asked whether its fields of forwarding are believed; None: nobody."""
@@ -217,6 +218,7 @@ cdef class Connection(Outlet):
         cdef Channel channel = self.channel
         unlink(&self.read_link)
         unlink(&self.write_link)
+        self.leave_count()
         self.closing = True
         if self.front is not None:
             self.front.connection_lost()
@@ -426,6 +428,7 @@ cdef class Connection(Outlet):
             # A unix socket's client is on the proxy's machine, of which our networks say nothing.
             self.open_channel(header.server,
                               None if header.client is None else header.client[0])
+            self.admit_client()
         if PyBytes_GET_SIZE(rest):
             self.data_received(rest)
         else:

@@ -12,10 +12,13 @@ from .asgi.exchange cimport live_exchanges
 from .asgi.task cimport live_tasks
 from .asgi.websocket cimport live_websockets
 from .connection cimport Connection, live_connections, new_connection
-from .deadlines cimport monotonic_ms
-from .shared cimport Shared
+from .deadlines cimport DeadlineQueue, Link, monotonic_ms
+from .shared cimport WAIT_IDLE, WAIT_KEEP_ALIVE, Shared
 from .tls cimport live_layers
 from .unread cimport unread
+
+cdef enum:
+    TRIES_MOST = 16                 # idle connections looked at for one that can go
 
 cdef extern from "fs_memory.h":
     bint fs_memory_keep_blocks()
@@ -74,6 +77,33 @@ cdef class Service(Shared):
         for connection in quiet_ones.values():
             connection.channel.leave()
         return idle - len(quiet_ones)
+
+    cdef bint close_oldest(self) except -1:
+        """Close the connection that has been idle for longest. False if there is none.
+
+        It does not count any more, though its end comes through the event loop. One that has
+        something unread is not idle, nor is one that has not taken all of its last answer.
+        """
+        cdef Connection connection
+        cdef DeadlineQueue queue
+        cdef Link *link
+        cdef int tries = 0
+        for queue in (self.queue(WAIT_KEEP_ALIVE), self.queue(WAIT_IDLE)):
+            link = queue.ring.after
+            while link != &queue.ring and tries < TRIES_MOST:
+                connection = <Connection>link.owner
+                link = link.after
+                tries += 1
+                if (connection.idle() and not connection.transport.get_write_buffer_size()
+                        and not unread([connection.transport])):
+                    connection.leave_count()
+                    connection.channel.leave()
+                    return True
+        return False
+
+    def make_room(self):
+        """Close the connection that has been idle for longest. False if there is none."""
+        return self.close_oldest()
 
     def disconnect(self):
         """Tell every open exchange http.disconnect, though its client is still there."""

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t
 
 from .access cimport AccessLog
+from .admission cimport Admission
 from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
@@ -70,6 +71,9 @@ cdef class Shared:
     cdef set running                # calls whose application is suspended
     cdef Call starting              # whose application is in its first step, or None
     cdef int redirect_port          # where requests over plain HTTP are sent; 0: they are served
+    cdef Admission admission        # None: nothing limits connections
+    cdef object set_accepting       # callable(bool): pauses the listening, or goes on with it
+    cdef bint short                 # of descriptors: the listening is paused
     cdef int limit_concurrency
     cdef int limit_connection_requests
     cdef int64_t min_rate           # bytes a second of a body or response under way; 0: any
@@ -90,6 +94,8 @@ cdef class Shared:
     cdef int exchange_ends(self) except -1
     cdef int client_left(self, Call call, bint spared) except -1
     cdef int tell_overdue(self, Call call) except -1
+    cdef bint close_oldest(self) except -1
+    cdef int run_short(self) except -1
     cdef DeadlineQueue queue(self, int kind)
     cdef int arm_tick(self) except -1
     cdef int became_idle(self) except -1

@@ -14,6 +14,7 @@ import contextvars
 from fastserve._native.asgi.call import printable, stack_of
 
 from .access cimport AccessLog
+from .admission cimport Admission
 from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
@@ -35,6 +36,9 @@ FOREVER = 9e8
 # After so many seconds without a request a connection gives back what it keeps for the next one.
 IDLE = 2.0
 
+# Three years, in seconds.
+NEVER = 1e8
+
 # Seconds that a body may be waited for before its rate counts.
 RATE_GRACE = 5.0
 
@@ -50,7 +54,9 @@ cdef class Shared:
                  bint proxy_protocol=False, response_headers=(), bytes server_header=b"fastserve",
                  bint date_header=True, limit_request_line=8192, limit_request_field=16384,
                  limit_request_head=65536, limit_request_fields=100, limit_request_body=0,
-                 limit_request_trailers=8192, limit_concurrency=0, limit_connection_requests=0,
+                 limit_request_trailers=8192, limit_connections=0, limit_connections_per_client=0,
+                 most_descriptors=0, set_accepting=None,
+                 limit_concurrency=0, limit_connection_requests=0,
                  limit_min_rate=240, limit_max_requests=0,
                  on_max_requests=None, redirect_port=0, double timeout_keep_alive=75.0,
                  double timeout_first_byte=10.0, double timeout_request_head=30.0,
@@ -82,9 +88,10 @@ cdef class Shared:
         self.row = Row() if row is None else row
         self.clocked = timed or access_write is not None
         # Writing is looked at twice in its time, see Connection.write_expired.
-        # The wait between exchanges has two stages; 0 switches off only the second.
+        # The wait between exchanges has two stages. Without an end the second is a queue all the
+        # same: it knows who has been idle for longest.
         idle = min(IDLE, timeout_keep_alive) or IDLE
-        keep_alive = max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else 0
+        keep_alive = max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else NEVER
         self.queues = tuple([DeadlineQueue(kind, seconds) for kind, seconds in (
             (WAIT_FIRST, timeout_first_byte), (WAIT_HEAD, timeout_request_head),
             (WAIT_IDLE, idle), (WAIT_KEEP_ALIVE, keep_alive),
@@ -111,6 +118,12 @@ cdef class Shared:
         self.server_field = fields.take()
         self.date_wanted = date_header
         self.date_second = -1
+        self.admission = Admission(
+            logger, limit=limit_connections, per_client=limit_connections_per_client,
+            most_descriptors=most_descriptors)
+        if not self.admission.active:
+            self.admission = None
+        self.set_accepting = set_accepting
         self.limit_concurrency = limit_concurrency
         self.limit_connection_requests = limit_connection_requests
         self.min_rate = limit_min_rate
@@ -230,6 +243,29 @@ cdef class Shared:
             stack_of(call.task))
         return 0
 
+    cdef bint close_oldest(self) except -1:
+        """Hook: close the connection that has been idle for longest. False if there is none."""
+        return False
+
+    cdef int run_short(self) except -1:
+        """Too many descriptors are in use: idle connections go, or none is accepted."""
+        self.admission.measure(<int>len(self.open))
+        while self.admission.excess() > 0 and self.close_oldest():
+            pass
+        if self.admission.excess() <= 0 or self.short or self.set_accepting is None:
+            return 0
+        self.short = True
+        self.admission.tell("descriptors run short (the limit is a process's: ulimit -n): accepting "
+                            "waits until some of %d connections have ended", (len(self.open),))
+        self.set_accepting(False)
+        return self.arm_tick()
+
+    def _look_for_room(self):
+        """Accept again if there are descriptors enough."""
+        if self.short and self.admission.excess() < 0:
+            self.short = False
+            self.set_accepting(True)
+
     cdef int became_idle(self) except -1:
         """Hook: there may be nothing left to wait for."""
         return 0
@@ -247,6 +283,13 @@ cdef class Shared:
         cdef DeadlineQueue queue
         cdef bint busy = False
         self.tick_timer = None
+        if self.short:
+            self.admission.measure(<int>len(self.open))
+            # Those who wait to be accepted come before those who may never ask again.
+            while self.admission.excess() >= 0 and self.close_oldest():
+                pass
+            self._look_for_room()
+            busy = self.short
         for queue in self.queues:
             try:
                 queue.sweep(now)

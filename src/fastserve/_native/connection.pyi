@@ -1,8 +1,8 @@
 import asyncio
 from typing import final
 
+from fastserve._native.counted import CountedOutlet
 from fastserve._native.lease import Lease
-from fastserve._native.outlet import Outlet
 
 class BlockReader(asyncio.BufferedProtocol):
     def __init__(self, connection: Connection) -> None: ...
@@ -12,7 +12,7 @@ class BlockReader(asyncio.BufferedProtocol):
 
 # An asyncio.Protocol by its methods; the event loops ask for no more.
 @final
-class Connection(Outlet, asyncio.Protocol):
+class Connection(CountedOutlet, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
     def data_received(self, data: bytes) -> None: ...
     def eof_received(self) -> bool: ...

@@ -12,6 +12,7 @@ from fastserve._native.board import Row
 TICK: float
 LINGER: float
 IDLE: float
+NEVER: float
 RATE_GRACE: float
 LEAST_GRACE: float
 
@@ -42,6 +43,10 @@ class Shared:
         limit_request_fields: int = 100,
         limit_request_body: int = 0,
         limit_request_trailers: int = 8192,
+        limit_connections: int = 0,
+        limit_connections_per_client: int = 0,
+        most_descriptors: int = 0,
+        set_accepting: Callable[[bool], object] | None = None,
         limit_concurrency: int = 0,
         limit_connection_requests: int = 0,
         limit_min_rate: int = 240,

@@ -32,7 +32,7 @@ cdef class Call(TaskOwner):
     cdef bint lost                  # sending is over: ClientDisconnected
     cdef list receivers             # Signals of waiting receive() calls
     cdef list senders               # Signals of waiting send() calls
-    cdef Link deadline              # in WAIT_REQUEST, WAIT_GRACE or no queue
+    cdef Link deadline              # in WAIT_REQUEST, WAIT_GRACE or no queue; subclasses unlink it
     cdef int64_t burst              # what was taken and sent without a wait, in bytes
     # for logs
     cdef str method

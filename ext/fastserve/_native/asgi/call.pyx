@@ -13,7 +13,6 @@ import traceback
 
 from fastserve._native.errors import ClientDisconnected, without_our_frames
 
-from ..deadlines cimport unlink
 from .awaitables cimport (DONE, PYGEN_ERROR, PYGEN_NEXT, PYGEN_RETURN, PySendResult,
                           PyTypeObject, Turn, thrown)
 from .signal cimport Signal, new_signal, wake_all
@@ -140,9 +139,6 @@ cdef PyMethodDef *method_of(object kind, str name) except NULL:
 
 
 cdef class Call(TaskOwner):
-
-    def __dealloc__(self):
-        unlink(&self.deadline)
 
     cdef int run(self, object app, object scope, object context) except -1:
         """Start the application, and run it up to its first wait."""

@@ -78,6 +78,7 @@ cdef class Exchange(Call):
     def __dealloc__(self):
         global live_exchanges
         live_exchanges -= 1
+        unlink(&self.deadline)
 
     # What the application holds.
 

@@ -15,6 +15,7 @@ import asyncio
 
 from fastserve._native.errors import ProtocolViolation, stems_from_disconnect
 
+from ..deadlines cimport unlink
 from .awaitables cimport DONE, failure
 from .call cimport (MESSAGE_COST, RECEIVE, Call, PyMethodDef, gone, method_of, new_wait)
 from .exchange cimport RESPONSE_COMPLETE
@@ -79,6 +80,7 @@ cdef class WebSocket(Call):
     def __dealloc__(self):
         global live_websockets
         live_websockets -= 1
+        unlink(&self.deadline)
 
     # What the application holds.
 
