@@ -206,6 +206,22 @@ def test_a_loop_goes_on_looking_after_what_nobody_foresaw(
     asyncio.run(main())
 
 
+def test_a_factory_is_called_again_for_new_files(authority: Authority, logs: LogRecords) -> None:
+    issued = authority.issue("a.example")
+
+    def factory(*_: object) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(issued.certfile, issued.keyfile)
+        return context
+
+    server = certificates(issued, ssl_context_factory=factory)
+    authority.issue("b.example")
+    settle(server)
+    assert name_of(Handshake(server, authority.client_context(), "b.example")) == "b.example"
+    message = "certificates reloaded: those of --ssl-context-factory"
+    assert [record.getMessage() for record in logs.records] == [message]
+
+
 def test_a_factory_that_fails_later_is_told_with_its_traceback(
     authority: Authority, logs: LogRecords
 ) -> None:

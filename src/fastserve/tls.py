@@ -120,7 +120,8 @@ class Certificates:
         if self._look() != found:
             return
         self._signature, self._loaded = found, loaded
-        _log.info("certificates reloaded: %s", "; ".join(map(told, loaded.certificates)))
+        names = "; ".join(map(told, loaded.certificates)) or "those of --ssl-context-factory"
+        _log.info("certificates reloaded: %s", names)
         self._warn()
 
     def _warn(self) -> None:

@@ -15,8 +15,8 @@ cdef int redirect(str scheme, Origin origin, list headers, bytes target, bytes p
     """Raise the `ParseError` that answers with the same URL over HTTPS at `port`: 308, or 400.
 
     Does nothing if the request is not over plain HTTP: `scheme` is the connection's, `origin`
-    (or None) what a trusted proxy says of its own client. `target`: as on the wire; `path` and
-    `query` are its parts, for one in absolute form.
+    (or None) what a trusted proxy says, whose host is in `headers` already. `target`: as on the
+    wire; `path` and `query` are its parts, for one in absolute form.
     """
     cdef bytes host = b""
     if origin is not None and origin.scheme is not None:
@@ -26,8 +26,6 @@ cdef int redirect(str scheme, Origin origin, list headers, bytes target, bytes p
     for name, value in headers:
         if name == b"host":
             host = value
-    if origin is not None and origin.host is not None:
-        host = origin.host
     match = _host(host)
     if match is None or path == b"*":
         raise ParseError(400, "HTTPS is spoken here, and this request names no URL to go to")
