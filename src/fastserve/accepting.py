@@ -94,7 +94,7 @@ class Acceptor:
         self._listeners = list(listeners)
         self._backlog = backlog
         self._log = logger
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: dict[int, asyncio.AbstractServer] = {}  # by position
         self._ending: list[asyncio.AbstractServer] = []
         self._wanted = True
         self._closed = False
@@ -122,7 +122,7 @@ class Acceptor:
         if self._resuming is not None:
             self._resuming.cancel()
         self._end()
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
         for each in self._listeners:
             each.close()
@@ -132,14 +132,14 @@ class Acceptor:
         if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
             # To asyncio the number means two things; the other is how many it accepts in one go.
             backlog = _accepted_at_once(backlog, len(self._listeners))
-        self._servers.append(await self._listen(position, listener, backlog))
+        self._servers[position] = await self._listen(position, listener, backlog)
         if backlog != self._backlog:
             listener.listen(self._backlog)
 
     def _pause(self) -> None:
         # A server closes its socket: what goes on listening is another descriptor of it.
         try:
-            kept = [each.dup() for each in self._listeners]
+            kept = {position: self._listeners[position].dup() for position in self._servers}
         except OSError as error:
             self._log.error("cannot pause accepting: %s", error)
             return
@@ -147,16 +147,17 @@ class Acceptor:
         if isinstance(loop, asyncio.BaseEventLoop):
             # It has connections in hand that it would drop if their server were closed already;
             # within a turn they are its transports.
-            for server in self._servers:
+            for server in self._servers.values():
                 for each in cast("asyncio.Server", server).sockets:
                     loop.remove_reader(each)
-            self._ending += self._servers
+            self._ending += self._servers.values()
             loop.call_soon(self._end)
         else:
-            for server in self._servers:
+            for server in self._servers.values():
                 server.close()
-        self._servers = []
-        self._listeners = kept
+        self._servers.clear()
+        for position, listener in kept.items():
+            self._listeners[position] = listener
 
     def _end(self) -> None:
         while self._ending:
@@ -164,12 +165,17 @@ class Acceptor:
 
     async def _resume(self) -> None:
         try:
-            while self._wanted and len(self._servers) < len(self._listeners):
+            while self._wanted:
+                missing = set(range(len(self._listeners))) - self._servers.keys()
+                if not missing:
+                    break
                 try:
-                    await self._accept(len(self._servers))
+                    await self._accept(min(missing))
                 except Exception as error:
                     self._log.error("cannot go on accepting yet: %s", error)
                     await asyncio.sleep(_AGAIN)
+            if not self._wanted:
+                self._pause()
         finally:
             self._resuming = None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.apps import answer
+from support.certificates import Authority
 from support.client import Client, request
 from support.server import serve
 from support.stage import Stage
@@ -170,3 +171,17 @@ def test_what_waits_for_its_first_bytes_is_not_idle(logs: Any) -> None:
         silent = [server.connect() for _ in range(2)]
         assert server.get("/").status == 503
         assert [client.get("/").status for client in silent] == [200, 200]
+
+
+def test_where_tls_stands_in_front_nothing_is_said(authority: Authority, logs: Any) -> None:
+    files = authority.issue("127.0.0.1")
+    options = {"ssl_certfile": files.certfile, "ssl_keyfile": files.keyfile}
+    with serve(plain, lifespan="off", limit_connections=1, **options) as server:
+        context = authority.client_context()
+        first = server.connect()
+        with context.wrap_socket(first.sock, server_hostname="127.0.0.1") as secured:
+            assert server.connect().rest() == b""
+            secured.sendall(request("GET"))
+            assert secured.recv(12) == b"HTTP/1.1 200"
+    (told,) = warnings(logs)
+    assert TOTAL in told
