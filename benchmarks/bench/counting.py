@@ -27,7 +27,7 @@ from pathlib import Path
 from . import websocket
 from .load import Client, release, verify
 from .process import Failed, Running, free_port
-from .servers import APPS, HOST, Server
+from .servers import APPS, HOST, Server, key_pair
 from .workloads import Workload
 
 # Hash seeds, addresses and the environment's size all change the count a little.
@@ -95,7 +95,8 @@ def started(server: Server, workload: Workload, port: int) -> tuple[list[str], b
     app, answer = workload.app, workload.answer
     if server.limit and workload.limit_body is not None:
         app, answer = workload.limit_body.decode(), workload.limit_body
-    return server.command(workload.profile, port, app), answer
+    pair = key_pair() if workload.tls else None
+    return server.command(workload.profile, port, app, pair), answer
 
 
 def compile_modules(server: Server, workload: Workload) -> None:
@@ -120,7 +121,7 @@ def series(workload: Workload, port: int, answer: bytes, requests: int, lanes: i
         return
     verify(workload, port, answer, 1)
     request = workload.request(f"{HOST}:8000")
-    clients = [Client(port, timeout=60.0) for _ in range(lanes)]
+    clients = [Client(port, timeout=60.0, tls=workload.tls) for _ in range(lanes)]
     try:
         for client in clients:
             client.socket.sendall(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -41,12 +42,18 @@ def find_generator(wanted: str | None) -> str:
     raise SystemExit(f"No load generator found. Install one of\n{hints}")
 
 
+# What OpenSSL's clients and servers agree on, and rustls with them.
+TLS = ("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+
+
 class Client:
     """One blocking HTTP/1.1 connection that reads whole responses and believes nothing."""
 
-    def __init__(self, port: int, timeout: float = 10.0) -> None:
+    def __init__(self, port: int, timeout: float = 10.0, tls: bool = False) -> None:
         self.socket = socket.create_connection((HOST, port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = secured(self.socket)
         self.input = b""
 
     def close(self) -> None:
@@ -96,12 +103,23 @@ class Client:
         self.input += data
 
 
+def secured(plain: socket.socket) -> ssl.SSLSocket:
+    """The connection over TLS; with all servers the same. Raises Failed or OSError."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    encrypted = context.wrap_socket(plain, server_hostname=HOST)
+    agreed = (encrypted.version(), (encrypted.cipher() or ("none",))[0])
+    if agreed != TLS:
+        raise Failed(f"agreed on {' with '.join(map(str, agreed))}, not on {' with '.join(TLS)}")
+    return encrypted
+
+
 def verify(workload: Workload, port: int, answer: bytes, repeat: int) -> None:
     """Ask `repeat` times and compare every answer; also the warm-up. Raises Failed."""
     request = workload.request(f"{HOST}:{port}") * workload.pipeline
     client = None
     try:
-        client = Client(port)
+        client = Client(port, tls=workload.tls)
         for _ in range(repeat):
             client.socket.sendall(request)
             for _ in range(workload.pipeline):
@@ -150,13 +168,17 @@ def run_timed(command: list[str], core: int, limit: float) -> tuple[str, float, 
 THREADS = 4
 
 
+def scheme(workload: Workload) -> str:
+    return "https" if workload.tls else "http"
+
+
 def run_wrk(workload: Workload, port: int, seconds: int, core: int) -> Load:
     """One measurement with wrk."""
     command = ["wrk", f"-t{THREADS}", f"-c{workload.connections}", f"-d{seconds}s"]
     command += ["-s", str(SCRIPT)]
     for name, value in workload.headers:
         command += ["-H", f"{name}: {value}"]
-    command += [f"http://{HOST}:{port}/", "--"]
+    command += [f"{scheme(workload)}://{HOST}:{port}/", "--"]
     command += [str(workload.pipeline), str(len(workload.body))]
     text, cpu, wall = run_timed(command, core, seconds * 3 + 15)
     line = next((line for line in text.splitlines() if line.startswith("FIGURES")), None)
@@ -179,7 +201,7 @@ def run_h2load(workload: Workload, port: int, seconds: int, core: int) -> Load:
         if workload.body:
             Path(folder, "body").write_bytes(workload.body)
             command += ["-d", str(Path(folder, "body"))]
-        command.append(f"http://{HOST}:{port}/")
+        command.append(f"{scheme(workload)}://{HOST}:{port}/")
         _, cpu, wall = run_timed(command, core, seconds * 3 + 15)
         rows = [line.split() for line in log.read_text().splitlines()]
     good = sorted(int(row[2]) for row in rows if row[1] == "200")
@@ -198,7 +220,7 @@ def hold_idle(workload: Workload, port: int, answer: bytes) -> list[Client]:
     clients: list[Client] = []
     try:
         for _ in range(workload.connections):
-            clients.append(Client(port))
+            clients.append(Client(port, tls=workload.tls))
             if clients[-1].ask(request) != (200, answer):
                 raise Failed(f"wrong answer on connection {len(clients)}")
     except BaseException as error:

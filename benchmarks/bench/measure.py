@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,12 @@ from pathlib import Path
 
 from . import load, websocket
 from .process import Failed, Running, core_busy, free_port
-from .servers import APPS, Server, Unavailable
+from .servers import APPS, Server, Unavailable, key_pair
 from .workloads import BY_NAME as WORKLOAD
 from .workloads import Workload
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
+FOLDERS = re.compile(r"/(?:[^\s:=/]+/)+")
 SETTLE = 0.3  # seconds an idle server gets before its memory is read
 
 
@@ -40,7 +42,7 @@ def applies(server: Server, workload: Workload) -> bool:
 
 def shown(command: list[str]) -> list[str]:
     """The command with the interpreter and every path by their names alone."""
-    return [Path(word).name if word.startswith("/") else word for word in command]
+    return [FOLDERS.sub("", word) for word in command]
 
 
 def run(plan: Plan) -> list[dict[str, object]]:
@@ -84,7 +86,8 @@ def one_cell(server: Server, workload: Workload, plan: Plan) -> dict[str, object
     os.close(handle)
     log = Path(name)
     try:
-        command = server.command(workload.profile, port, app)
+        pair = key_pair() if workload.tls else None
+        command = server.command(workload.profile, port, app, pair)
         cell["command"] = shown(command)
         with Running(command, port, SERVER_CORE, log, APPS) as running:
             running.wait_ready()

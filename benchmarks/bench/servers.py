@@ -10,6 +10,8 @@ logged    the access log on for every server that has one, to a file; logged-jso
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.metadata
 import importlib.util
 import shutil
@@ -19,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 APPS = ROOT / "apps"
@@ -26,6 +29,13 @@ FLOORS = ROOT / "floors"
 HOST = "127.0.0.1"
 LOG_FORMATS = ("combined", "json", "logfmt")
 PROFILES = ("plain", "defaults", "logged", *(f"logged-{name}" for name in LOG_FORMATS))
+
+
+class Pair(NamedTuple):
+    """The files of a certificate and its key."""
+
+    certificate: str
+    key: str
 
 
 class Unavailable(Exception):
@@ -49,15 +59,20 @@ class Server:
     has_log_formats: bool = False
     polls: bool = False  # keeps its core busy without a request
     websockets: bool = True
+    tls: Callable[[str, int, str, Pair], list[str]] | None = None
 
-    def command(self, profile: str, port: int, app: str) -> list[str]:
-        """The whole command line. Raises Unavailable, with the reason, if it cannot run."""
+    def command(self, profile: str, port: int, app: str, pair: Pair | None = None) -> list[str]:
+        """The whole command line, over TLS with `pair`. Raises Unavailable if it cannot run."""
         if self.package and not installed(self.package):
             raise Unavailable(f"{self.package} is not installed in {sys.prefix}")
         if profile == "logged" and not self.has_access_log:
             raise Unavailable("has no access log")
         if profile.startswith("logged-") and not self.has_log_formats:
             raise Unavailable("has no access log of that format")
+        if pair is not None:
+            if self.tls is None:
+                raise Unavailable("has no TLS")
+            return self.tls(profile, port, app, pair)
         return self.argv(profile, port, app)
 
     def version(self) -> str | None:
@@ -136,6 +151,40 @@ def fastpysgi(profile: str, port: int, app: str) -> list[str]:
     return python("-c", start, "--host", HOST, "--port", str(port), app)
 
 
+def with_flags(
+    argv: Callable[[str, int, str], list[str]], certificate: str, key: str
+) -> Callable[[str, int, str, Pair], list[str]]:
+    """The same server over TLS, by its flags for the two files."""
+
+    def secure(profile: str, port: int, app: str, pair: Pair) -> list[str]:
+        return [*argv(profile, port, app), certificate, pair.certificate, key, pair.key]
+
+    return secure
+
+
+def daphne_tls(profile: str, port: int, app: str, pair: Pair) -> list[str]:
+    flags = ["-v", "0"] if profile == "plain" else []
+    place = f"ssl:{port}:privateKey={pair.key}:certKey={pair.certificate}:interface={HOST}"
+    return python("-m", "daphne", "-e", place, *flags, app)
+
+
+@functools.cache
+def key_pair() -> Pair:
+    """A certificate for the host that signs itself, P-256; made once. Raises Unavailable."""
+    folder = Path(tempfile.mkdtemp(prefix="fastserve-bench-tls-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    pair = Pair(str(folder / "certificate.pem"), str(folder / "key.pem"))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
+    command += ["ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=benchmark"]
+    command += ["-addext", f"subjectAltName=IP:{HOST}"]
+    command += ["-out", pair.certificate, "-keyout", pair.key]
+    try:
+        subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise Unavailable("openssl, which makes the certificate, did not run") from None
+    return pair
+
+
 def uvloop_constant(profile: str, port: int, app: str) -> list[str]:
     return python(str(FLOORS / "uvloop_constant.py"), str(port), app)
 
@@ -173,11 +222,36 @@ def build(name: str, folder: Path = FLOORS, flags: Sequence[str] = ()) -> Path:
 
 
 SERVERS = [
-    Server("fastserve", "fastserve", "fastserve", fastserve, has_log_formats=True),
-    Server("uvicorn", "Uvicorn", "uvicorn", uvicorn),
-    Server("hypercorn", "Hypercorn", "hypercorn", hypercorn),
-    Server("daphne", "Daphne", "daphne", daphne),
-    Server("granian", "Granian", "granian", granian),
+    Server(
+        "fastserve",
+        "fastserve",
+        "fastserve",
+        fastserve,
+        has_log_formats=True,
+        tls=with_flags(fastserve, "--ssl-certfile", "--ssl-keyfile"),
+    ),
+    Server(
+        "uvicorn",
+        "Uvicorn",
+        "uvicorn",
+        uvicorn,
+        tls=with_flags(uvicorn, "--ssl-certfile", "--ssl-keyfile"),
+    ),
+    Server(
+        "hypercorn",
+        "Hypercorn",
+        "hypercorn",
+        hypercorn,
+        tls=with_flags(hypercorn, "--certfile", "--keyfile"),
+    ),
+    Server("daphne", "Daphne", "daphne", daphne, tls=daphne_tls),
+    Server(
+        "granian",
+        "Granian",
+        "granian",
+        granian,
+        tls=with_flags(granian, "--ssl-certificate", "--ssl-keyfile"),
+    ),
     Server(
         "fastpysgi",
         "FastPySGI",

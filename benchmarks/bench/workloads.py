@@ -41,7 +41,7 @@ class Workload:
     constant says nothing about this workload. `kind` is "load" (a generator runs against it),
     "idle" (connections are opened, used once and held), "echo" (WebSocket messages come back) or
     "broadcast" (each message goes to every connection). WebSocket messages have `size` bytes;
-    `pipeline` of them are under way at once on each connection.
+    `pipeline` of them are under way at once on each connection. `tls`: over HTTPS.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Workload:
     size: int = 0
     text: bool = False
     deflate: bool = False
+    tls: bool = False
 
     @property
     def websocket(self) -> bool:
@@ -127,6 +128,14 @@ WORKLOADS = [
         app="api:app",
         answer=b'{"message":"Hello, World!"}',
         limit_body=None,
+    ),
+    Workload("tls-hello", "Hello over TLS", limit_body=None, tls=True),
+    Workload(
+        "tls-upload1m",
+        "Upload 1 MiB over TLS",
+        connections=8,
+        tls=True,
+        **(posting(1 << 20) | {"limit_body": None}),
     ),
     Workload("idle5000", "5,000 idle connections", connections=5000, kind="idle"),
     Workload("ws-echo-64", "Echo 64 B text", **echoing(64, text=True)),

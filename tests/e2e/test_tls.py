@@ -8,7 +8,8 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,10 @@ from support import websocket
 from support.apps import answer, body, read_body, start
 from support.certificates import Authority, Certificate
 from support.client import request
-from support.process import eventually
 from support.secure import PiecewiseClient, SecureClient
 from support.server import Running, serve
 from support.stage import Stage
-from support.tls import NAME, MemoryClient
+from support.tls import NAME
 
 BIG = os.urandom(1 << 20) * 5
 
@@ -102,18 +102,6 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 def server(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[Running]:
     with serve(app, lifespan="off", loop=request.param, **certificate.options) as running:
         yield running
-
-
-def failures(logs: LogRecords) -> list[str]:
-    return [r.getMessage() for r in logs.records if "TLS" in r.getMessage()]
-
-
-def told(logs: LogRecords, count: int = 1) -> list[str]:
-    """The lines on TLS, when there are so many; and nothing above debug level."""
-    eventually(lambda: len(failures(logs)) >= count)
-    assert len(failures(logs)) == count
-    assert logs.noise == []
-    return failures(logs)
 
 
 # Requests and responses -----------------------------------------------------
@@ -303,125 +291,6 @@ def test_a_refused_request_is_answered_before_the_end(
         client.assert_closed()
 
 
-# Handshakes that fail -------------------------------------------------------
-
-
-def test_plain_http_is_told_what_is_spoken(server: Running, logs: LogRecords) -> None:
-    with server.connect() as client:
-        answered = client.get()
-        assert (answered.status, answered.header("connection")) == (400, "close")
-        assert answered.text == "this port speaks TLS: use https\n"
-        client.assert_closed()
-        here = "{}:{}".format(*client.sock.getsockname())
-    assert told(logs) == [f"TLS handshake with {here} failed: http request"]
-
-
-@pytest.mark.parametrize("data", [b"\x00" * 100, b"SSH-2.0-OpenSSH_9.2\r\n", os.urandom(2000)])
-def test_garbage_is_one_line_of_the_log(server: Running, logs: LogRecords, data: bytes) -> None:
-    if data[:1] == b"\x16":
-        data = b"\x17" + data[1:]  # might be a handshake's first record, and be waited for
-    with server.connect() as client:
-        client.send(data)
-        client.rest()
-    (line,) = told(logs)
-    assert line.startswith("TLS handshake with 127.0.0.1:")
-
-
-def test_a_client_that_trusts_nobody_is_one_line_of_the_log(
-    server: Running, logs: LogRecords
-) -> None:
-    with pytest.raises(ssl.SSLCertVerificationError):
-        SecureClient(server, ssl.create_default_context())
-    (line,) = told(logs)
-    assert line.endswith("alert unknown ca")
-
-
-def test_an_old_client_gets_an_alert(
-    certificate: Certificate, authority: Authority, logs: LogRecords
-) -> None:
-    context = authority.client_context()
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    options = {"ssl_min_version": "TLSv1.3", **certificate.options}
-    with serve(app, lifespan="off", **options) as server:
-        with pytest.raises(ssl.SSLError) as caught:
-            SecureClient(server, context)
-        assert caught.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
-        told(logs)
-
-
-@pytest.mark.parametrize("reset", [False, True])
-def test_a_client_that_leaves_in_the_handshake_is_one_line_of_the_log(
-    server: Running, authority: Authority, logs: LogRecords, reset: bool
-) -> None:
-    hello = MemoryClient(authority).take()
-    client = server.connect()
-    client.send(hello)
-    assert client.sock.recv(1)
-    if reset:
-        client.reset()
-    else:
-        client.close()
-    (line,) = told(logs)
-    assert line.endswith("failed: the peer has closed the connection")
-
-
-def test_a_client_that_says_nothing_is_no_line_at_all(server: Running, logs: LogRecords) -> None:
-    with server.connect() as client:
-        client.shutdown()
-        client.assert_closed()
-    assert failures(logs) == []
-
-
-def test_a_handshake_has_its_time(
-    certificate: Certificate, authority: Authority, logs: LogRecords
-) -> None:
-    options = {"ssl_handshake_timeout": 0.1, **certificate.options}
-    with serve(app, lifespan="off", **options) as server, server.connect() as client:
-        client.send(MemoryClient(authority).take()[:20])
-        client.assert_closed()
-    (line,) = told(logs)
-    assert line.endswith("failed: it took too long")
-
-
-def test_many_handshakes_make_room_for_new_ones(
-    certificate: Certificate,
-    authority: Authority,
-    context: ssl.SSLContext,
-    logs: LogRecords,
-) -> None:
-    options = {"limit_handshakes": 2, "ssl_handshake_timeout": 0, **certificate.options}
-    hello = MemoryClient(authority).take()
-    with serve(app, lifespan="off", **options) as server:
-        first, second = server.connect(), server.connect()
-        for client in (first, second):
-            client.send(hello)
-            assert client.sock.recv(1)
-        with SecureClient(server, context) as client:
-            assert client.get().text == "Hello, world!"
-            first.rest()
-            (line,) = told(logs)
-            assert line.endswith("failed: too many others have begun since")
-            assert first.ended
-        with SecureClient(server, context) as client:
-            assert client.get().text == "Hello, world!"
-        told(logs)
-
-
-def test_a_connection_that_was_tampered_with_is_one_line_of_the_log(
-    server: Running, authority: Authority, logs: LogRecords
-) -> None:
-    with server.connect() as client:
-        peer = PiecewiseClient(client, authority)
-        last = peer.last_flight()
-        data = bytearray(peer.tls.seal(request("GET")))
-        data[-1] ^= 1
-        client.send(last + data)
-        with pytest.raises(ssl.SSLError, match="BAD_RECORD_MAC"):
-            peer.rest()
-    (line,) = told(logs)
-    assert line.startswith("TLS connection with 127.0.0.1:")
-
-
 # Pressure -------------------------------------------------------------------
 
 
@@ -530,29 +399,51 @@ def test_a_websocket_is_pinged(certificate: Certificate, context: ssl.SSLContext
         peer.leave()
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
-def test_openssl_can_update_its_keys(server: Running, authority: Authority) -> None:
-    """s_client sends a KeyUpdate for a line "k", and asks for one of ours with "K"."""
-    command = ["openssl", "s_client", "-connect", f"{server.host}:{server.port}", "-tls1_3"]
+@contextmanager
+def s_client(
+    server: Running, authority: Authority, version: str
+) -> Iterator[Callable[[bytes, bytes], None]]:
+    """Writes to openssl's client, which is also its commands, and waits for what it prints."""
+    command = ["openssl", "s_client", "-connect", f"{server.host}:{server.port}", version]
     command += ["-CAfile", authority.cafile, "-verify_return_error", "-servername", NAME]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as client:
         assert client.stdin is not None
         assert client.stdout is not None
+        stdin, stdout = client.stdin.fileno(), client.stdout.fileno()
 
         def ask(line: bytes, answered: bytes) -> None:
-            client.stdin.write(line)
-            client.stdin.flush()
+            os.write(stdin, line)
             got = b""
             while answered not in got:
-                part = os.read(client.stdout.fileno(), 65536)
-                assert part, got
+                part = os.read(stdout, 65536)
+                if not part:
+                    raise EOFError(got)
                 got += part
 
         try:
-            for line in (b"k\n", b"K\n", b"k\n", b"K\n"):
-                ask(line, b"KEYUPDATE")
-                ask(request("GET"), b"Hello, world!")
+            yield ask
         finally:
             client.kill()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_openssl_can_update_its_keys(server: Running, authority: Authority) -> None:
+    """s_client sends a KeyUpdate for a line "k", and asks for one of ours with "K"."""
+    with s_client(server, authority, "-tls1_3") as ask:
+        for line in (b"k\n", b"K\n", b"k\n", b"K\n"):
+            ask(line, b"KEYUPDATE")
+            ask(request("GET"), b"Hello, world!")
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_a_renegotiation_is_refused(
+    server: Running, authority: Authority, logs: LogRecords
+) -> None:
+    with s_client(server, authority, "-tls1_2") as ask:
+        ask(request("GET"), b"Hello, world!")
+        ask(b"R\n", b"RENEGOTIATING")
+        with pytest.raises(EOFError):
+            ask(request("GET"), b"Hello, world!")
+    assert logs.noise == []

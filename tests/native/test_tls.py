@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import socket
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+from native.stand import LOOPS, play, serving
 from support.certificates import Authority
 from support.tls import NAME, MemoryClient, Wrapper, records
 
@@ -350,3 +355,48 @@ def test_a_layer_leaves_nothing_behind(authority: Authority, wrapper: Wrapper) -
     receive(layer, client.seal(b"x" * 1000)[:500])
     del layer
     assert live_objects()["TlsLayer"] == before
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_peer_that_makes_tls_answer_and_reads_nothing_is_cut(
+    loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with KeyUpdates; what stands for OpenSSL answers all that it reads."""
+
+    class Answering:
+        def __init__(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+            self.incoming, self.outgoing = incoming, outgoing
+            self.write = self.pending = self.unwrap = None
+
+        def do_handshake(self) -> None:
+            pass
+
+        def read(self, size: int) -> bytes:
+            self.outgoing.write(self.incoming.read())
+            raise ssl.SSLWantReadError
+
+    class Wrapping:
+        def wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> Any:
+            return Answering(incoming, outgoing)
+
+        def extension(self, ssl_object: Any) -> dict[str, Any]:
+            return {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("there is no request")
+
+    async def flood() -> None:
+        async with serving(app) as stand:
+            ours, theirs = socket.socketpair()
+            with ours:
+                ours.setblocking(False)
+                loop = asyncio.get_running_loop()
+                make = partial(stand.service.make_protocol, tls=Wrapping())
+                await loop.connect_accepted_socket(make, theirs)
+                record = b"\x17\x03\x03\x10\x00" + b"x" * 4096
+                with pytest.raises(ConnectionError):
+                    await loop.sock_sendall(ours, record * 10_000)
+
+    with caplog.at_level(logging.DEBUG, "fastserve.error"):
+        play(loop, flood)
+    assert caplog.messages == ["TLS connection with unix failed: the peer does not read"]

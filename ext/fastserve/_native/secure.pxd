@@ -6,6 +6,7 @@ from .tls cimport TlsLayer
 
 cdef class TlsFront(Front):
     cdef TlsLayer layer
+    cdef Py_ssize_t owed            # bytes of TLS's own that a peer that does not read made us write
 
     cdef int deliver(self) except -1
     cdef int begin(self) except -1

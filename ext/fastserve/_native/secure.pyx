@@ -19,6 +19,9 @@ from .outlet cimport Outlet
 from .shared cimport MAKE_ROOM, WAIT_FIRST, WAIT_HANDSHAKE, Shared
 from .tls cimport PLAIN_HTTP, TLS_OPEN, TLS_SHAKING, TLS_WAITING, TlsLayer, reason_of
 
+cdef enum:
+    OWED_MOST = 65536
+
 cdef object SSLError = ssl.SSLError
 
 
@@ -167,10 +170,21 @@ cdef class TlsFront(Front):
         return outlet.close(linger)
 
     cdef int write_output(self) except -1:
-        """What TLS itself has to say."""
+        """What TLS itself has to say.
+
+        A peer can ask for answers without end (KeyUpdate, RFC 8446 section 4.6.3), and
+        not read one of them.
+        """
+        cdef Outlet outlet = self.outlet
         cdef bytes output = self.layer.output()
-        if output is not None and self.outlet is not None:
-            self.outlet.write_wire(output)
+        if output is None or outlet is None:
+            return 0
+        outlet.write_wire(output)
+        self.owed = self.owed + PyBytes_GET_SIZE(output) if outlet.writing_paused else 0
+        if self.owed > OWED_MOST:
+            self.shared.logger.debug("TLS connection with %s failed: the peer does not read",
+                                     outlet.client_text().decode())
+            outlet.abort()
         return 0
 
     cdef int answer_plainly(self) except -1:
