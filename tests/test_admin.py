@@ -270,6 +270,7 @@ def test_metrics_tell_what_is_on_the_board(board: Board, accept: str) -> None:
     assert told[duration + '_bucket{"le": "1.0"}'] == 0
     assert told[duration + '_bucket{"le": "+Inf"}'] == told[duration + "_count"] == 0
     assert told[duration + "_sum"] == 0
+    assert told[prefix + "connections_refused_total"] == 0
     for name in ("connections_total", "received_bytes_total", "sent_bytes_total"):
         assert told[prefix + name] == 0
     assert told[prefix + "connections_open"] == told[prefix + "requests_in_flight"] == 0

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define FS_BOARD_MAGIC 0x6472616f62736166 /* "fasboard" in memory, little endian */
-#define FS_BOARD_LAYOUT 2                 /* another number for every change of a struct below */
+#define FS_BOARD_LAYOUT 3                 /* another number for every change of a struct below */
 
 enum {
     FS_BOARD_CAUSES = 9,   /* of a worker's restart */
@@ -83,7 +83,8 @@ typedef struct fs_board_row {
     /* the request line last begun; a reader may find half of it replaced */
     int64_t text_len;
     char text[FS_BOARD_TEXT];
-    int64_t spare_too[3];
+    int64_t spare_too[2];
+    int64_t connections_refused; /* a counter */
     fs_board_websockets websockets;
 } fs_board_row;
 

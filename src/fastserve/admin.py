@@ -236,6 +236,9 @@ class _Exporter:
             "connections_open", "Connections open.", sum(each.connections for each in workers)
         )
         yield self._count("connections", "Connections accepted.", totals.connections)
+        yield self._count(
+            "connections_refused", "Connections there was no room for.", totals.refused
+        )
         yield self._count("received_bytes", "Bytes read from clients.", totals.bytes_in)
         yield self._count("sent_bytes", "Bytes written to clients.", totals.bytes_out)
 

@@ -84,6 +84,8 @@ class Totals:
     requests: int
     connections: int
     """Ever made."""
+    refused: int
+    """Of the connections, those there was no room for."""
     bytes_in: int
     bytes_out: int
     latency_buckets: tuple[tuple[float, int], ...]
@@ -171,13 +173,14 @@ class Board:
         return [RowState(row.index, *row.read()) for row in rows if row.taken]
 
     def totals(self) -> Totals:
-        requests, connections, bytes_in, bytes_out, latency, responses, buckets = (
+        requests, connections, refused, bytes_in, bytes_out, latency, responses, buckets = (
             self._block.totals()
         )
         return Totals(
             responses=dict(zip(_CLASSES, responses, strict=True)),
             requests=requests,
             connections=connections,
+            refused=refused,
             bytes_in=bytes_in,
             bytes_out=bytes_out,
             latency_buckets=tuple(zip(latency_bounds(), accumulate(buckets), strict=True)),

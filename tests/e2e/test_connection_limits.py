@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from native.stand import play, serving, turn
 from support.apps import answer
 from support.certificates import Authority
 from support.client import Client, request
@@ -185,3 +186,21 @@ def test_where_tls_stands_in_front_nothing_is_said(authority: Authority, logs: A
             assert secured.recv(12) == b"HTTP/1.1 200"
     (told,) = warnings(logs)
     assert TOTAL in told
+
+
+async def _refuse_one() -> None:
+    async with serving(plain, limit_connections=1) as stand:
+        first = await stand.connect()
+        await first.send(b"GET / HTTP/1.1\r\n")
+        await turn()
+        second = await stand.connect()
+        assert (await second.until(b"\r\n")).startswith(b"HTTP/1.1 503 ")
+        totals = stand.board.totals()
+        assert (totals.connections, totals.refused, totals.requests) == (2, 1, 0)
+        await first.send(b"Host: x\r\n\r\n")
+        assert (await first.answer())[0].startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_those_refused_are_counted(loop: str) -> None:
+    play(loop, _refuse_one)

@@ -28,6 +28,9 @@ cdef class Row:
         fs_board_add(&self.p.connections, 1)
         fs_board_add(&self.p.connections_made, 1)
 
+    cdef inline void refused(self) noexcept:
+        fs_board_add(&self.p.connections_refused, 1)
+
     cdef inline void disconnected(self) noexcept:
         fs_board_add(&self.p.connections, -1)
 

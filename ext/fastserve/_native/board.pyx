@@ -111,12 +111,13 @@ cdef class Block:
     def totals(self):
         """Sums over all rows, whether in use or not.
 
-        (requests, connections made, bytes in, bytes out, latency in seconds, responses
+        (requests, connections made, connections refused, bytes in, bytes out, latency in seconds, responses
         by class, responses by latency bucket)
         """
         cdef int64_t[FS_BOARD_CLASSES] responses
         cdef int64_t[FS_BOARD_BUCKETS] latency
-        cdef int64_t requests = 0, made = 0, bytes_in = 0, bytes_out = 0, latency_us = 0
+        cdef int64_t requests = 0, made = 0, refused = 0
+        cdef int64_t bytes_in = 0, bytes_out = 0, latency_us = 0
         cdef fs_board_row *row
         cdef Py_ssize_t index
         cdef int i
@@ -128,6 +129,7 @@ cdef class Block:
             row = fs_board_row_at(self.head, index)
             requests = fs_board_sum(requests, &row.requests)
             made = fs_board_sum(made, &row.connections_made)
+            refused = fs_board_sum(refused, &row.connections_refused)
             bytes_in = fs_board_sum(bytes_in, &row.bytes_in)
             bytes_out = fs_board_sum(bytes_out, &row.bytes_out)
             latency_us = fs_board_sum(latency_us, &row.latency_us)
@@ -135,7 +137,7 @@ cdef class Block:
                 responses[i] = fs_board_sum(responses[i], &row.responses[i])
             for i in range(FS_BOARD_BUCKETS):
                 latency[i] = fs_board_sum(latency[i], &row.latency[i])
-        return (requests, made, bytes_in, bytes_out, latency_us / 1e6,
+        return (requests, made, refused, bytes_in, bytes_out, latency_us / 1e6,
                 [responses[i] for i in range(FS_BOARD_CLASSES)],
                 [latency[i] for i in range(FS_BOARD_BUCKETS)])
 

@@ -62,6 +62,7 @@ cdef class CountedOutlet(Outlet):
         cdef Admission admission = self.shared.admission
         self.leave_count()
         admission.refuse(limit)
+        self.shared.row.refused()
         if self.front is not None:
             return self.abort()
         self.shared.write_answer(self.buffer(), 503, reason, False)

@@ -155,6 +155,7 @@ cdef extern from "fs_board.h" nogil:
         int64_t exchanges
         int64_t requests
         int64_t connections_made
+        int64_t connections_refused
         int64_t bytes_in
         int64_t bytes_out
         int64_t *responses
