@@ -400,4 +400,4 @@ def test_who_is_trusted() -> None:
      ("[2001:db8::1]:80", b"[2001:db8::1]:80"), ("2001:db8::1", b"[2001:db8::1]")],
 )  # fmt: skip
 def test_the_clients_text_for_logs(value: str, text: bytes) -> None:
-    assert read(f"{FOR}: {value}").client_text == text
+    assert read(f"{FOR}: {value}").client_text() == text

@@ -24,13 +24,14 @@ cdef struct Finding:
 # What the fields of one request say; None and 0 where they say nothing.
 cdef class Origin:
     cdef readonly tuple client      # (host, port); port 0: not told
-    cdef readonly bytes client_text # for logs: b"192.0.2.1:80", b"[2001:db8::1]:80", b"192.0.2.1"
+    cdef bytes text                 # client_text(), made when first asked for
     cdef readonly str scheme        # "http" or "https"
     cdef readonly bytes host        # valid as the value of a Host field, and not empty
     cdef readonly str server_host   # its host, without brackets
     cdef readonly int port          # of `host`, or told by itself
     cdef readonly str prefix        # decoded, "/a/b"
 
+    cpdef bytes client_text(self)
     cdef int put_host(self, list headers, int at) except -1
 
 

@@ -46,6 +46,15 @@ cdef struct Element:
 @cython.final
 cdef class Origin:
 
+    cpdef bytes client_text(self):
+        """The client, if there is one, for logs: b"192.0.2.1:80", b"[::1]:80", b"192.0.2.1"."""
+        if self.text is None:
+            host, port = self.client
+            if ":" in host:
+                host = f"[{host}]"
+            self.text = (f"{host}:{port}" if port else host).encode()
+        return self.text
+
     cdef int put_host(self, list headers, int at) except -1:
         """Let the host, if there is one, be that of `headers`, which has it `at`; -1: nowhere."""
         if self.host is None:
@@ -395,10 +404,7 @@ cdef bint put_pair(Element *element, const Run *name, const Run *value) noexcept
 # Values ---------------------------------------------------------------------------
 
 cdef int put_client(Origin origin, const Finding *found) except -1:
-    cdef str host = address_text(found.address)
-    cdef bytes text = (f"[{host}]" if ":" in host else host).encode()
-    origin.client = (host, found.port)
-    origin.client_text = b"%s:%d" % (text, found.port) if found.port else text
+    origin.client = (address_text(found.address), found.port)
     return 0
 
 

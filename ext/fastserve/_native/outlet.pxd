@@ -39,8 +39,8 @@ cdef class Outlet(Expirable):
 
     # The client of a request for logs: as fields of forwarding name it, else the peer.
     cdef inline bytes client_of(self, Origin origin):
-        if origin is not None and origin.client_text is not None:
-            return origin.client_text
+        if origin is not None and origin.client is not None:
+            return origin.client_text()
         return self.client_text()
 
     cdef inline WriteBuffer buffer(self):

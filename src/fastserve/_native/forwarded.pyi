@@ -6,12 +6,12 @@ from fastserve._native.networks import Networks
 @final
 class Origin:
     client: tuple[str, int] | None
-    client_text: bytes | None
     scheme: str | None
     host: bytes | None
     server_host: str | None
     port: int
     prefix: str | None
+    def client_text(self) -> bytes: ...
 
 @final
 class Trust:
