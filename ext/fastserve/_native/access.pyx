@@ -40,7 +40,6 @@ from .leaves cimport (FS_DATE_COMMON_LEN, FS_DATE_LOG_LEN, fs_date_common, fs_da
 cdef enum:
     FLUSH_SIZE = 65536
     LINE_ROOM = 256                 # what a line takes besides client, method and target
-    NUMBER_ROOM = 40                # one number or time, quoted
 
 # Lines wait at most this long for company, in seconds.
 FLUSH_AFTER = 0.1
@@ -85,6 +84,7 @@ cdef class AccessLog:
         if now != self.stamp_second:
             self.restamp(now)
         out.used = self.whole
+        out.reserve(format.room + 1)
         for i in range(format.count):
             step = &format.steps[i]
             if step.field >= FIELD_CLIENT:
@@ -95,7 +95,7 @@ cdef class AccessLog:
                 self.put_readable(record)
             else:
                 self.put_time(step, now_ms)
-        out.write(b"\n", 1)
+        out.put(b"\n", 1)
         self.whole = out.used
         if out.used >= FLUSH_SIZE:
             self.flush()
@@ -109,7 +109,8 @@ cdef class AccessLog:
         cdef bytes target = <bytes>record.target
         cdef Py_ssize_t n = 0
         cdef const char *text = PyUnicode_AsUTF8AndSize(<str>record.method, &n)
-        out.reserve(LINE_ROOM + PyBytes_GET_SIZE(client) + n + 3 * PyBytes_GET_SIZE(target))
+        out.reserve(self.format.room + LINE_ROOM + PyBytes_GET_SIZE(client) + n
+                    + 3 * PyBytes_GET_SIZE(target))
         out.put(self.local_stamp, FS_DATE_LOG_LEN)
         out.put(b" ", 1)
         out.put(PyBytes_AS_STRING(client), PyBytes_GET_SIZE(client))
@@ -135,17 +136,12 @@ cdef class AccessLog:
             put_websocket(out, record)
         return 0
 
-    cdef int put_literal(self, const Step *step) except -1:
-        self.lines.reserve(step.literal_n + NUMBER_ROOM)
-        self.lines.put(step.literal, step.literal_n)
-        return 0
-
     cdef int put_time(self, const Step *step, int64_t now_ms) except -1:
         cdef WriteBuffer out = self.lines
         cdef bint quoted = self.format.dialect == DIALECT_JSON
         cdef int fraction
         cdef char rest[5]
-        self.put_literal(step)
+        put_literal(out, step)
         if step.field == FIELD_END:
             return 0
         if quoted:
@@ -175,10 +171,10 @@ cdef class AccessLog:
         if ((field >= FIELD_WS_CODE and record.code == 0)
                 or (field == FIELD_TTFB_MS and record.first_us < 0)):
             if self.format.dialect == DIALECT_TEXT:
-                self.put_literal(step)
+                put_literal(out, step)
                 out.put(b"-", 1)
             return 0
-        self.put_literal(step)
+        put_literal(out, step)
         if field == FIELD_DURATION:
             put_millionths(out, record.duration_us)
             return 0
@@ -207,17 +203,19 @@ cdef class AccessLog:
 
     cdef int put_value(self, const Step *step, const AccessRecord *record) except -1:
         cdef Py_ssize_t n = 0
+        cdef WriteBuffer out = self.lines
         cdef const char *p
         if (step.field == FIELD_PEER and record.peer == record.client
                 and self.format.dialect != DIALECT_TEXT):
             return 0
         p = value_of(step, record, &n)
         if p != NULL and (n or self.format.dialect == DIALECT_JSON):
-            self.put_literal(step)
-            return put_text(self.lines, self.format.dialect, p, n)
+            put_literal(out, step)
+            # Room for the rest of the line too.
+            return put_text(out, self.format.dialect, p, n, self.format.room + 1)
         if self.format.dialect == DIALECT_TEXT:
-            self.put_literal(step)
-            self.lines.put(b"-", 1)
+            put_literal(out, step)
+            out.put(b"-", 1)
         return 0
 
     cdef bint skipped(self, bytes target):
@@ -264,6 +262,10 @@ cdef class AccessLog:
     def _flush(self):
         self.timer = None
         self.flush()
+
+
+cdef inline void put_literal(WriteBuffer out, const Step *step) noexcept:
+    out.put(step.literal, step.literal_n)
 
 
 cdef const char *value_of(const Step *step, const AccessRecord *record, Py_ssize_t *n) except? NULL:

@@ -47,6 +47,7 @@ cdef class AccessFormat:
     cdef Dialect dialect
     cdef Step *steps                # heap, `count` entries
     cdef Py_ssize_t count
+    cdef Py_ssize_t room            # for every literal and every value that is no text
     cdef list held
     cdef readonly tuple headers     # names of the request headers it asks for
     cdef readonly bint wants_first_byte

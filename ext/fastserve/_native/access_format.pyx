@@ -10,6 +10,9 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from fastserve._native.access_text import DIALECTS
 
+cdef enum:
+    NUMBER_ROOM = 40                # one number or time, quoted
+
 FIELDS = {
     "": FIELD_END,
     "readable": FIELD_READABLE,
@@ -76,6 +79,7 @@ cdef class AccessFormat:
             step.name = self.hold(name.encode(), &step.name_n)
             self.wants_first_byte = self.wants_first_byte or kind == FIELD_TTFB_MS
             self.wants_milliseconds = self.wants_milliseconds or kind == FIELD_TIME
+            self.room += step.literal_n + NUMBER_ROOM
             self.count += 1
         self.headers = tuple(dict.fromkeys(headers))
 

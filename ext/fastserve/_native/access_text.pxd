@@ -12,7 +12,9 @@ cdef enum Dialect:
     DIALECT_LOGFMT                  # bare where that is plain, else as in JSON
 
 
-cdef int put_text(WriteBuffer out, Dialect dialect, const char *p, Py_ssize_t n) except -1
+# Leaves room for `more` bytes behind the text.
+cdef int put_text(WriteBuffer out, Dialect dialect, const char *p, Py_ssize_t n,
+                  Py_ssize_t more) except -1
 
 # Room for these was reserved.
 cdef void put_decimal(WriteBuffer out, int64_t v) noexcept

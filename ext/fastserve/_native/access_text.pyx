@@ -19,16 +19,18 @@ DIALECTS = {"text": DIALECT_TEXT, "json": DIALECT_JSON, "logfmt": DIALECT_LOGFMT
 cdef const char *_HEX = "0123456789abcdef"
 
 
-cdef int put_text(WriteBuffer out, Dialect dialect, const char *p, Py_ssize_t n) except -1:
+cdef int put_text(WriteBuffer out, Dialect dialect, const char *p, Py_ssize_t n,
+                  Py_ssize_t more) except -1:
     """Write the n bytes at p as one value of a line of that dialect."""
-    cdef bint plain = <Py_ssize_t>fs_scan_quotable(<const uint8_t *>p, n) == n
-    out.reserve(n + 2)
+    if <Py_ssize_t>fs_scan_quotable(<const uint8_t *>p, n) != n:
+        if dialect == DIALECT_TEXT:
+            put_hex(out, p, n)
+        else:
+            put_json(out, p, n)
+        return out.reserve(more)
+    out.reserve(n + 2 + more)
     if dialect == DIALECT_TEXT:
-        if not plain:
-            return put_hex(out, p, n)
         out.put(p, n)
-    elif not plain:
-        return put_json(out, p, n)
     elif dialect == DIALECT_LOGFMT and n and is_bare(p, n):
         out.put(p, n)
     else:
@@ -107,5 +109,5 @@ cdef void put_millionths(WriteBuffer out, int64_t v) noexcept:
 def escaped(bytes text, str dialect):
     """`text` as a value of a line of that dialect (text, json, logfmt); for tests."""
     cdef WriteBuffer out = WriteBuffer()
-    put_text(out, DIALECTS[dialect], PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    put_text(out, DIALECTS[dialect], PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), 0)
     return out.take()
