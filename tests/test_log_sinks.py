@@ -274,9 +274,11 @@ def test_the_line_of_a_secure_connection_tells_the_version_of_tls(
 ) -> None:
     log = tmp_path / "access"
     options = authority.issue("127.0.0.1").options | {"access_log_file": str(log)}
-    with testing.serve(hello, access_log=True, access_log_format="json", **options) as server:
-        with httpx.Client(verify=authority.client_context()) as client:
-            assert client.get(server.url + "/a").text == "hello"
+    with (
+        testing.serve(hello, access_log=True, access_log_format="json", **options) as server,
+        httpx.Client(verify=authority.client_context()) as client,
+    ):
+        assert client.get(server.url + "/a").text == "hello"
     (facts,) = map(json.loads, log.read_text().splitlines())
     assert (facts["tls"], facts["scheme"], facts["path"]) == ("1.3", "https", "/a")
 
