@@ -75,23 +75,6 @@ def no_leaks(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -
     raise AssertionError(f"left over: objects {left}, threads {lingering}")
 
 
-class LogRecords(logging.Handler):
-    """Everything logged below the logger `fastserve` while a test ran."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-    @property
-    def noise(self) -> list[str]:
-        """Messages of warning level and above, with their tracebacks."""
-        formatter = logging.Formatter("%(levelname)s %(message)s")
-        return [formatter.format(r) for r in self.records if r.levelno >= logging.WARNING]
-
-
 @pytest.fixture
 def authority(tmp_path: Path) -> Any:
     """An authority that issues certificates into the test's directory."""
@@ -101,8 +84,10 @@ def authority(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def logs() -> Iterator[LogRecords]:
+def logs() -> Iterator[Any]:
     """The records of the server's loggers, debug level included."""
+    from support.logs import LogRecords
+
     logger = logging.getLogger("fastserve")
     handler, level = LogRecords(), logger.level
     logger.addHandler(handler)

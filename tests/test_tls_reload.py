@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LogRecords
 from support.certificates import Authority, Certificate, replace
 from support.handshake import Handshake, certificates, jo, name_of
+from support.logs import LogRecords
 
 from fastserve import tls
 from fastserve.config import Config

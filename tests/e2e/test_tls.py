@@ -17,11 +17,11 @@ import aiohttp
 import httpx
 import pytest
 import websockets
-from conftest import LogRecords
 from support import websocket
 from support.apps import answer, body, read_body, start
 from support.certificates import Authority, Certificate
 from support.client import request
+from support.logs import LogRecords
 from support.secure import PiecewiseClient, SecureClient
 from support.server import Running, serve
 from support.stage import Stage

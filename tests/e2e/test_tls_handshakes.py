@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import LogRecords
 from support.apps import answer
 from support.certificates import Authority, Certificate
 from support.client import request
+from support.logs import LogRecords
 from support.process import eventually
 from support.secure import PiecewiseClient, SecureClient
 from support.server import Running, serve

@@ -16,11 +16,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import LogRecords
 from support.apps import answer
 from support.certificates import Authority, Certificate, replace
 from support.handshake import jo
 from support.load import load
+from support.logs import LogRecords
 from support.process import eventually
 
 from fastserve import Config, Server, testing, tls

@@ -1,4 +1,4 @@
-"""Loggers as they are before anything has configured logging."""
+"""Loggers as they are before anything has configured logging, and what they log."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ def _restore(root: logging.Logger, ours: logging.Logger, kept: Any) -> None:
     access = logging.getLogger("fastserve.access")
     access.handlers[:], access.propagate = [], True
     access.setLevel(logging.NOTSET)  # which also forgets what is enabled
+
+
+class LogRecords(logging.Handler):
+    """Everything logged below the logger `fastserve` while a test ran."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    @property
+    def noise(self) -> list[str]:
+        """Messages of warning level and above, with their tracebacks."""
+        formatter = logging.Formatter("%(levelname)s %(message)s")
+        return [formatter.format(r) for r in self.records if r.levelno >= logging.WARNING]
