@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from fastserve.options import (
+from fastserve.kinds import (
     Address,
     Choice,
     Factory,
@@ -29,9 +29,8 @@ from fastserve.options import (
     Text,
     TlsVersion,
     Verification,
-    option,
-    options_of,
 )
+from fastserve.options import option, options_of
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 
 from fastserve.config import Bind
 from fastserve.errors import BindError
-from fastserve.options import Address, Several
+from fastserve.kinds import Address, Several
 from fastserve.sockets import Listeners, describe, explain, open_listeners
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads over SO_REUSEPORT")

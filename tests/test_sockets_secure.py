@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fastserve.config import Bind
-from fastserve.options import Address, Several
+from fastserve.kinds import Address, Several
 from fastserve.sockets import Listeners, open_listeners
 
 FREE = "127.0.0.1:0"
@@ -78,7 +78,7 @@ for number, fd in enumerate(high, 3):
 passed = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(high)),
           "LISTEN_FDNAMES": sys.argv[1]}
 from fastserve.config import Bind
-from fastserve.options import Address, Several
+from fastserve.kinds import Address, Several
 from fastserve.sockets import open_listeners
 insecure = Several(Address())(sys.argv[2])
 print(*open_listeners(

@@ -21,7 +21,7 @@ from support.kernel import can_steer
 from fastserve import sockets, steering
 from fastserve.config import Bind
 from fastserve.errors import BindError
-from fastserve.options import Address, Several
+from fastserve.kinds import Address, Several
 from fastserve.sockets import Listeners, describe, open_listeners
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads over SO_REUSEPORT")
@@ -167,7 +167,7 @@ def test_a_system_that_does_not_steer_is_told_and_serves(monkeypatch: pytest.Mon
 EXEC = """
 import json, os, sys
 from fastserve.config import Bind
-from fastserve.options import Address, Several
+from fastserve.kinds import Address, Several
 from fastserve.sockets import open_listeners
 listeners = open_listeners(Bind(bind=Several(Address())(sys.argv[1:3])), 3, supervised=True)
 for index in (2, 0, 1):
@@ -247,7 +247,7 @@ import os, sys
 from fastserve import sockets, steering
 from fastserve.config import Bind
 from fastserve.errors import BindError
-from fastserve.options import Address, Several
+from fastserve.kinds import Address, Several
 from fastserve.sockets import open_listeners
 port = int(sys.argv[1])
 try:

@@ -23,10 +23,17 @@ from fastserve.certificates import Facts
 from fastserve.config import OPTIONS, Config
 from fastserve.errors import ConfigError, FastserveError, LifespanError
 from fastserve.importer import ASGIApp, load_app
+from fastserve.kinds import (
+    Headers,
+    Mode,
+    Place,
+    Secret,
+    Size,
+)
 from fastserve.lifespan import Lifespan
 from fastserve.logging import configure
 from fastserve.loops import loop_factory, loop_name
-from fastserve.options import Headers, Mode, Option, Place, Secret, Size
+from fastserve.options import Option
 from fastserve.sources import is_of_kubernetes
 from fastserve.stopping import Stop, longest_stop
 from fastserve.tls import Certificates, days_left, told

@@ -16,8 +16,9 @@ import click
 
 from fastserve.config import OPTIONS, SUBJECTS, Config, title
 from fastserve.errors import ConfigError, FastserveError
+from fastserve.kinds import Flag
 from fastserve.launch import launch
-from fastserve.options import Flag, Option
+from fastserve.options import Option
 from fastserve.sources import Found, gather
 from fastserve.terminal import open_standard_streams
 

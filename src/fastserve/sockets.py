@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 from fastserve.config import Bind
 from fastserve.errors import BindError
 from fastserve.inherited import inherited, passed, take_passed
-from fastserve.options import Place
+from fastserve.kinds import Place
 from fastserve.steering import Group
 
 __all__ = ["Listeners", "describe", "explain", "open_listeners", "place_of"]

@@ -20,7 +20,7 @@ from deploy.site import DEPLOY, HAPROXY, NGINX, PASS_THROUGH, rendered, write_ng
 
 from fastserve.cli import check_command, command
 from fastserve.config import ALIASES, OPTIONS, Config
-from fastserve.options import Size
+from fastserve.kinds import Size
 from fastserve.presets import PRESETS
 from fastserve.stopping import Stop, longest_stop
 
