@@ -324,6 +324,7 @@ def test_the_defaults_warn_of_nothing() -> None:
         ({"forwarded_allow_ips": "*", "host": "::"}, "forwarded_allow_ips: whoever can connect "),
         ({"forwarded_hops": 1, "host": "::"}, "forwarded_hops: whoever can connect is believed "),
         ({"forwarded_hops": 1, "host": "::", "proxy_headers": False}, ""),
+        ({"forwarded_hops": 1, "host": "::", "forwarded_allow_ips": "10.0.0.1"}, ""),
         (
             {"behind": "alb", "proxy_headers": "no"},
             "behind: nothing is believed of alb, ",

@@ -279,8 +279,8 @@ def _about_proxies(config: Config) -> Iterator[str]:
             )
     elif all(map(_is_here, config.bind.places)):
         return
-    elif "*" in proxies.forwarded_allow_ips or proxies.forwarded_hops:
-        name = "forwarded_hops" if proxies.forwarded_hops else "forwarded_allow_ips"
+    elif "*" in proxies.forwarded_allow_ips or config.believes_anybody:
+        name = "forwarded_hops" if config.believes_anybody else "forwarded_allow_ips"
         yield (
             f"{config.origin(name)}: whoever can connect is believed about who is asking, so "
             "nobody but the proxy must reach the port"

@@ -206,6 +206,11 @@ class Config:
         return not {"bind", "host", "port", "uds", "fd"} & set(self.origins)
 
     @property
+    def believes_anybody(self) -> bool:
+        """Whether any peer is taken for a proxy: they are counted, and nobody says which."""
+        return bool(self.proxies.forwarded_hops) and "forwarded_allow_ips" not in self.origins
+
+    @property
     def worker_count(self) -> int:
         return self.process.workers or 1
 

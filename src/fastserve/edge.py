@@ -67,7 +67,7 @@ class Proxies:
         0,
         Integer(0, 100),
         "Number of proxies in front, each of which has added an address; 0: their addresses are "
-        "known, as above.",
+        "known, as above. If trusted proxies are given too, only they are believed; else everyone.",
     )
     forwarded_headers: tuple[str, ...] = option(
         ("x-forwarded-for", "x-forwarded-proto"),

@@ -303,6 +303,7 @@ class Server:
             forwarded_headers=proxies.forwarded_headers if proxies.proxy_headers else (),
             forwarded_allow_ips=proxies.forwarded_allow_ips,
             forwarded_hops=proxies.forwarded_hops,
+            forwarded_anybody=config.believes_anybody,
             proxy_protocol=proxies.proxy_protocol,
             response_headers=list(config.http.headers),
             server_header=(

@@ -65,6 +65,7 @@ def plain(told: dict[str, Any]) -> bool:
         {"proxy_headers": False, "forwarded_allow_ips": "*"},
         {"proxy_headers": False, "forwarded_hops": 1},
         {"forwarded_headers": ()},
+        {"forwarded_hops": 1, "forwarded_allow_ips": "192.0.2.0/24"},
     ],
     ids=str,
 )
@@ -202,8 +203,7 @@ def test_a_port_alone_says_nothing_of_a_unix_socket(tmp_path: Path) -> None:
 
 
 def test_with_a_number_of_proxies_any_peer_is_one() -> None:
-    options = {"forwarded_hops": 2, "forwarded_allow_ips": ()}
-    with serving(**options) as server, server.connect() as client:
+    with serving(forwarded_hops=2) as server, server.connect() as client:
         chain = "X-Forwarded-For: 6.6.6.6, 198.51.100.7, 192.0.2.1"
         assert scope(client, chain)["client"] == ["198.51.100.7", 0]
         assert plain(scope(client, "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https"))

@@ -390,7 +390,8 @@ def test_who_is_trusted() -> None:
     ]  # fmt: skip
     assert not trust.trusts("192.0.2.1")
     assert not trust.trusts("127.0.0.1")
-    assert Trust((), 1, ALL).trusts("192.0.2.1")
+    assert Trust((), 1, ALL, anybody=True).trusts("192.0.2.1")
+    assert not Trust((), 1, ALL).trusts("192.0.2.1")
     assert not Trust(["*"], 0, ()).trusts("192.0.2.1")
 
 

@@ -38,6 +38,7 @@ cdef class Origin:
 cdef class Trust:
     cdef readonly Networks networks
     cdef readonly int hops          # 0: networks decide
+    cdef readonly bint anybody      # any peer is believed
     cdef readonly uint32_t fields   # those that are believed, a bit of `field_bit` for each
 
     cdef uint32_t believed(self, str host) except? 0

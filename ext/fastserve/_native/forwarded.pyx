@@ -70,14 +70,15 @@ cdef class Origin:
 cdef class Trust:
     """networks: texts as `Networks` has them, of peers and of proxies before them.
 
-    hops: not 0: any peer is trusted, and the entry with this number from the right is the
-    client's; single-valued fields (X-Real-IP) are not believed then. fields: names of
-    those that are believed, lower-case.
+    hops: not 0: the entry with this number from the right is the client's; single-valued
+    fields (X-Real-IP) are not believed then. fields: names of those that are believed,
+    lower-case. anybody: any peer is believed, for it is known to be a proxy.
     """
 
-    def __init__(self, networks=(), int hops=0, fields=()):
+    def __init__(self, networks=(), int hops=0, fields=(), bint anybody=False):
         self.networks = Networks(networks)
         self.hops = hops
+        self.anybody = anybody
         for name in fields:
             raw = name.encode()
             self.fields |= field_bit(name_id(raw, len(raw)))
@@ -86,7 +87,7 @@ cdef class Trust:
 
     cdef uint32_t believed(self, str host) except? 0:
         """What is believed of a peer: its address, or "unix" for a unix socket."""
-        return self.fields if self.hops or self.networks.holds_peer(host) else 0
+        return self.fields if self.anybody or self.networks.holds_peer(host) else 0
 
     cdef Origin origin(self, HeaderBlock block, uint32_t present):
         """`resolve`, once for as long as the block stays the same, as does who is believed."""

@@ -51,6 +51,7 @@ cdef class Shared:
     def __init__(self, app, *, loop, logger, access_write=None, bint access_colour=False,
                  access_format=None, access_skip=(), bint request_id=False, str root_path="",
                  forwarded_headers=(), forwarded_allow_ips=(), int forwarded_hops=0,
+                 bint forwarded_anybody=False,
                  bint proxy_protocol=False, response_headers=(), bytes server_header=b"fastserve",
                  bint date_header=True, limit_request_line=8192, limit_request_field=16384,
                  limit_request_head=65536, limit_request_fields=100, limit_request_body=0,
@@ -73,7 +74,8 @@ cdef class Shared:
         self.loop = loop
         self.logger = logger
         self.root_path = root_path
-        self.trust = Trust(forwarded_allow_ips, forwarded_hops, forwarded_headers)
+        self.trust = Trust(forwarded_allow_ips, forwarded_hops, forwarded_headers,
+                           forwarded_anybody)
         self.proxy_protocol = proxy_protocol
         self.limits = ParserLimits(
             line=limit_request_line, field=limit_request_field, head=limit_request_head,

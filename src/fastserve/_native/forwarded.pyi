@@ -17,9 +17,14 @@ class Origin:
 class Trust:
     networks: Networks
     hops: int
+    anybody: bool
     fields: int
     def __init__(
-        self, networks: Collection[str] = (), hops: int = 0, fields: Collection[str] = ()
+        self,
+        networks: Collection[str] = (),
+        hops: int = 0,
+        fields: Collection[str] = (),
+        anybody: bool = False,
     ) -> None: ...
     def trusts(self, host: str) -> bool: ...
     def read(self, headers: list[tuple[bytes, bytes]]) -> Origin: ...

@@ -33,6 +33,7 @@ class Shared:
         forwarded_headers: Collection[str] = (),
         forwarded_allow_ips: Collection[str] = (),
         forwarded_hops: int = 0,
+        forwarded_anybody: bool = False,
         proxy_protocol: bool = False,
         response_headers: Iterable[tuple[bytes, bytes]] = (),
         server_header: bytes | None = b"fastserve",
