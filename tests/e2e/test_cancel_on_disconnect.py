@@ -98,6 +98,32 @@ def test_it_is_cancelled_after_a_grace(way: str, loop: str, logs: Any) -> None:
     assert logs.noise == []
 
 
+def test_a_request_in_front_of_the_end_is_cancelled_when_its_turn_comes(logs: Any) -> None:
+    """One that waited for the answer before it, when its client had left already."""
+    stage = Stage()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/first":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            await answer(send, b"first")
+            return
+        stage.mark("started")
+        try:
+            await stage.until("never")
+        finally:
+            stage.mark("ended")
+
+    with serve(app, lifespan="off", cancel_on_disconnect=SHORT) as server:
+        client = server.connect()
+        client.send(request("GET", "/first") + request("GET", "/second"))
+        client.shutdown()
+        assert client.rest().endswith(b"first")
+        stage.wait("started")
+        stage.wait("ended")
+    assert logs.noise == []
+
+
 def test_what_ends_within_the_grace_is_not_cancelled(logs: Any) -> None:
     stage = Stage()
     with serve(app_of(stage), lifespan="off", cancel_on_disconnect=30) as server:

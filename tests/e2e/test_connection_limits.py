@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,28 @@ def test_behind_a_proxy_the_clients_are_those_it_tells(logs: Any) -> None:
         assert any(proxied(server, "192.0.2.1").get("/").status == 200 for _ in range(200))
     (told,) = warnings(logs)
     assert "1 connections from 192.0.2.1 (" in told
+
+
+def test_whom_nobody_trusts_takes_nobodys_place(logs: Any) -> None:
+    """One that may not send a PROXY header is closed; no idle connection has to go for it."""
+
+    async def body() -> None:
+        options = {"proxy_protocol": True, "forwarded_allow_ips": ("unix",)}
+        async with serving(plain, limit_connections=1, **options) as stand:
+            loop = asyncio.get_running_loop()
+            idle = await stand.connect()
+            await idle.send(b"PROXY UNKNOWN\r\n")
+            assert (await idle.get())[0].startswith(b"HTTP/1.1 200")
+            server = await loop.create_server(stand.service.make_protocol, "127.0.0.1", 0)
+            async with server:
+                reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+                assert await reader.read() == b""
+                writer.close()
+            assert (await idle.get())[0].startswith(b"HTTP/1.1 200")
+
+    play("asyncio", body)
+    (told,) = warnings(logs)
+    assert "--forwarded-allow-ips" in told
 
 
 def test_what_waits_for_its_first_bytes_is_not_idle(logs: Any) -> None:

@@ -211,9 +211,10 @@ def test_fields_are_judged_by_the_address_that_the_header_tells() -> None:
             known = line("10.0.0.1", 1, "192.0.2.2", 443)
             got = told(client, known + field)
             assert (got["client"], got["scheme"]) == (["203.0.113.9", 0], "https")
-        with server.connect() as client:
-            got = told(client, b"PROXY UNKNOWN\r\n" + field)
-            assert (got["client"], got["scheme"]) == (["203.0.113.9", 0], "https")
+        for nobody in (b"PROXY UNKNOWN\r\n", header(family=0), header(command=0)):
+            with server.connect() as client:
+                got = told(client, nobody + field)
+                assert (got["client"][0], got["scheme"]) == ("127.0.0.1", "http")
 
 
 def test_the_access_log_and_websockets_know_the_client(

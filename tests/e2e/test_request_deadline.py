@@ -97,6 +97,45 @@ def test_a_response_under_way_is_cut(logs: Any) -> None:
     assert len(warnings(logs)) == 1
 
 
+def test_what_was_pipelined_behind_it_is_not_served(logs: Any) -> None:
+    stage = Stage()
+    with serve(app_of(stage), lifespan="off", timeout_request=SHORT) as server:
+        client = server.connect()
+        client.send(request("GET", "/hang") + request("GET") * 3)
+        assert client.response().status == 504
+        client.assert_closed()
+        client = server.connect()
+        client.send(request("GET", "/stream") + request("GET") * 3)
+        assert b"begun" in (cut := client.rest())
+        assert cut.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("grace", [0, SHORT / 4])
+def test_its_application_is_told_once_and_may_tidy_up(grace: float, logs: Any) -> None:
+    """Whatever its client's leaving, for that is a 504 too, would bring upon it."""
+    stage = Stage()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await stage.until("never")
+        except asyncio.CancelledError:
+            stage.mark("times", task.cancelling())
+            await stage.until("go")
+            stage.mark("done")
+
+    options = {"timeout_request": SHORT, "cancel_on_disconnect": grace}
+    with serve(app, lifespan="off", **options) as server:
+        assert server.get("/hang").status == 504
+        assert stage.wait("times") == 1
+        # The time of a second one ends behind the grace of the first.
+        assert server.get("/hang").status == 504
+        stage.mark("go")
+        stage.wait("done", 2)
+    assert stage.values("times") == [1, 1]
+
+
 def test_a_request_whose_body_does_not_come_in_time_is_ended_too() -> None:
     stage = Stage()
     with serve(app_of(stage), lifespan="off", timeout_request=SHORT) as server:

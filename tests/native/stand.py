@@ -11,6 +11,7 @@ import contextvars
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,13 +88,13 @@ class Stand:
         self.board = board
         self._clients: list[Client] = []
 
-    async def connect(self) -> Client:
+    async def connect(self, tls: Any = None) -> Client:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         client = Client(ours)
         self._clients.append(client)
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(self.service.make_protocol, theirs)
+        await loop.connect_accepted_socket(partial(self.service.make_protocol, tls=tls), theirs)
         return client
 
     def close(self) -> None:

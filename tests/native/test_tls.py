@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from native.stand import LOOPS, play, serving
+from native.stand import LOOPS, play, request, serving
 from support.certificates import Authority
 from support.tls import NAME, MemoryClient, Wrapper, records
 
@@ -355,6 +355,51 @@ def test_a_layer_leaves_nothing_behind(authority: Authority, wrapper: Wrapper) -
     receive(layer, client.seal(b"x" * 1000)[:500])
     del layer
     assert live_objects()["TlsLayer"] == before
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_broken_connection_is_over_for_its_application_at_once(
+    authority: Authority, wrapper: Wrapper, loop: str, begun: bool
+) -> None:
+    """Though it lingers, so that the peer gets to see the alert."""
+
+    async def body() -> None:
+        started, told, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "http.response.start", "status": 200})
+            if begun:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            started.set()
+            assert (await receive())["type"] == "http.disconnect"
+            told.set()
+            try:
+                while True:
+                    await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            except OSError:
+                ended.set()
+
+        async with serving(app) as stand:
+            client = await stand.connect(tls=wrapper)
+            peer = MemoryClient(authority)
+            while not peer.complete:
+                await client.send(peer.take())
+                if not peer.complete:
+                    peer.give(await client.read())
+            await client.send(peer.seal(request()))
+            await started.wait()
+            await client.send(b"\x17\x03\x03\x00\x20" + bytes(32))
+            await told.wait()
+            await ended.wait()
+            assert stand.service.connections == 1
+            while data := await client.read():
+                peer.give(data)
+            with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
+                peer.read()
+
+    play(loop, body)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -117,7 +117,8 @@ cdef class Connection(CountedOutlet):
                 (<ProxyFront>self.front).refuse()
         elif self.tls is not None:
             self.secure_front()
-        if shared.admission is not None:
+        # An untrusted peer's is over already, and takes nobody's place.
+        if shared.admission is not None and not self.closing:
             self.admit()
 
     cdef int open_channel(self, object server, str host) except -1:
@@ -429,6 +430,9 @@ cdef class Connection(CountedOutlet):
             self.open_channel(header.server,
                               None if header.client is None else header.client[0])
             self.admit_client()
+        else:
+            # Whoever that is, it is not the proxy that we trust.
+            (<Http1Channel>self.channel).template.believed = 0
         if PyBytes_GET_SIZE(rest):
             self.data_received(rest)
         else:

@@ -17,7 +17,7 @@ cdef class Outlet(Expirable):
     cdef bint corked                # inside a read callback: its end flushes
     cdef bint writing_paused        # the transport is above its high-water mark
     cdef bint secure                # the socket carries something else than what is written
-    cdef Channel channel            # None before connection_made and after connection_lost
+    cdef Channel channel            # None before connection_made, and once it knows of its end
     cdef bint closing               # close() or abort() was called
 
     cdef int flush(self) except -1

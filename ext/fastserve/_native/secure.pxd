@@ -12,6 +12,7 @@ cdef class TlsFront(Front):
     cdef int begin(self) except -1
     cdef bint complete(self) except -1
     cdef int failed(self, object error) except -1
+    cdef int desert(self) except -1
     cdef int give_up(self, str reason, bint linger) except -1
     cdef int write_output(self) except -1
     cdef int answer_plainly(self) except -1

@@ -50,6 +50,7 @@ cdef class TlsFront(Front):
                 self.deliver()
         except SSLError as error:
             self.failed(error)
+            self.desert()
         except Exception as error:
             outlet.fail(error)
         finally:
@@ -157,6 +158,15 @@ cdef class TlsFront(Front):
         outlet.out = None
         outlet.held = -1
         return outlet.close(True)
+
+    cdef int desert(self) except -1:
+        """Nothing reaches the peer any more, so no application goes on while it lingers.
+
+        Not with an application on the stack.
+        """
+        cdef Channel channel = self.outlet.channel
+        self.outlet.channel = None
+        return channel.connection_lost()
 
     cdef int give_up(self, str reason, bint linger) except -1:
         """End a handshake. `linger`: the peer shall see why."""

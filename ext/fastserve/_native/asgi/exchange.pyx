@@ -152,7 +152,10 @@ cdef class Exchange(Call):
             return call.abandon()
         if self.sink is not None and call.task is not None:
             self.sink.overdue(self)
-            call.cancel()
+            # Once, whatever else its client's leaving would bring upon it.
+            unlink(&call.deadline)
+            if not call.cancelled:
+                call.cancel()
         return 0
 
     # The rules.

@@ -329,6 +329,9 @@ cdef class Http1Channel(ResponseHalf):
             shared.starting = None
         if not call.ended:
             shared.running.add(call)
+            if self.peer_done:
+                # Pipelined in front of the end.
+                shared.client_left(call, False)
         return 0
 
     cdef int refuse(self, int status, str reason, object headers) except -1:
@@ -448,9 +451,10 @@ cdef class Http1Channel(ResponseHalf):
         self.closed = True
         if exchange.state == RESPONSE_NONE or exchange.state == RESPONSE_HELD:
             self.drop_held()
-            if self.peer_done:
+            if self.peer_done or self.outlet.closing:
                 self.log(exchange, LEFT)
-                self.outlet.abort()
+                if not self.outlet.closing:
+                    self.outlet.abort()
                 return 0
             if exchange.cancelled or exchange.gone:
                 # The client is there: it is the server that told the application to end.

@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t
 
 from fastserve._native.errors import ClientDisconnected
 
+from ..asgi.call cimport gone
 from ..asgi.exchange cimport RESPONSE_BODY, RESPONSE_HELD, Exchange, Sink
 from ..buffer cimport WriteBuffer
 from ..request_ids cimport with_request_id
@@ -58,9 +59,14 @@ cdef class ResponseHalf(Sink):
 
     cdef int commit_head(self, Exchange exchange, Py_ssize_t n, bint more) except -1:
         """Finish the held head: it knows now how the body is framed, RFC 9112 section 6."""
-        cdef WriteBuffer out = self.outlet.out
+        cdef WriteBuffer out
         cdef bint trailers = (exchange.trailers and self.parser.accepts_trailers
                               and exchange.minor >= 1)
+        if self.outlet.held < 0:
+            # It went with a connection that was cut; the word of that is still on its way.
+            exchange.gone = True
+            raise gone()
+        out = self.outlet.out
         self.trailers_sent = self.trailers_begun = False
         self.write_own_fields(out, exchange)
         if exchange.content_length < 0:

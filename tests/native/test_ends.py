@@ -1,0 +1,39 @@
+"""Ends of a connection that its application has not heard of yet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from native.stand import LOOPS, play, request, serving
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_head_that_was_held_is_lost_with_its_connection(loop: str) -> None:
+    async def body() -> None:
+        started, go, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        raised: list[BaseException] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200})
+            started.set()
+            await go.wait()
+            try:
+                await send({"type": "http.response.body", "body": b"late"})
+            except OSError as error:
+                raised.append(error)
+            finally:
+                ended.set()
+
+        async with serving(app) as stand:
+            client = await stand.connect()
+            await client.send(request())
+            await started.wait()
+            go.set()
+            stand.service.abort()
+            await ended.wait()
+            assert len(raised) == 1
+            assert await client.ended()
+
+    play(loop, body)
