@@ -26,6 +26,9 @@ from .messages cimport (MESSAGE_BODY, MESSAGE_HINT, MESSAGE_PATHSEND, MESSAGE_ST
                         plain_bytes, status_code)
 from .signal cimport wake_all
 
+cdef enum:
+    PIECES_MOST = 1024              # of a body in wait for the application
+
 cdef int live_exchanges = 0
 cdef object _CancelledError = asyncio.CancelledError
 
@@ -107,6 +110,10 @@ cdef class Exchange(Call):
         if self.pieces is None:
             self.pieces = []
         self.pieces.append(data)
+        if len(self.pieces) > PIECES_MOST:
+            # Tiny chunks: each takes many times what it holds, and the longer the list, the more
+            # it costs to take the first.
+            self.pieces = [b"".join(self.pieces)]
         self.queued += len(data)
         wake_all(self.receivers, False)
         return 0
