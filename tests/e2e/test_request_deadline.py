@@ -146,18 +146,19 @@ def test_a_request_whose_body_does_not_come_in_time_is_ended_too() -> None:
 
 def test_what_is_done_in_time_is_left_alone(logs: Any) -> None:
     """Each request of a connection has the whole time, and what follows a response has its own."""
+    limit = SHORT * 3  # a busy machine's pauses are none of the application's
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.sleep(SHORT / 2)
+        await asyncio.sleep(limit * 0.4)
         await answer(send)
-        await asyncio.sleep(SHORT * 2)
+        await asyncio.sleep(limit * 1.2)
         stage.mark("afterwards")
 
-    with serve(app, lifespan="off", timeout_request=SHORT) as server:
+    with serve(app, lifespan="off", timeout_request=limit) as server:
         client = server.connect()
-        assert [client.get("/").status for _ in range(4)] == [200] * 4
-        stage.wait("afterwards", 4)
+        assert [client.get("/").status for _ in range(3)] == [200] * 3
+        stage.wait("afterwards", 3)
     assert warnings(logs) == []
 
 
