@@ -20,6 +20,7 @@ cdef class Connection(CountedOutlet):
     cdef int waiting_for            # the queue read_link is in
     cdef int64_t quiet_since        # monotonic_ms; means something while no request is under way
     cdef bint reading_paused
+    cdef bint peer_ended            # it has sent all that it will
     cdef bint write_warns           # asyncio's transports log what is written to a reset connection
     cdef object block_reader        # the transport's protocol after a large read, or None
     cdef int64_t written            # bytes handed to the transport

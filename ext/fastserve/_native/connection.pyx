@@ -203,6 +203,7 @@ cdef class Connection(CountedOutlet):
         cdef Channel channel = self.channel
         if self.closing or channel is None:
             return False
+        self.peer_ended = True
         if self.front is not None and not self.front.eof_received():
             return self.front.established()
         self.corked = True
@@ -381,7 +382,8 @@ cdef class Connection(CountedOutlet):
         self.flush()
         if self.front is not None:
             self.front.end()
-        if linger and self.transport.can_write_eof():
+        # Behind the peer's end nothing can come that a close would answer with a reset.
+        if linger and not self.peer_ended and self.transport.can_write_eof():
             self.resume_reading()
             self.wait_for(WAIT_LINGER)
             self.closing = True
