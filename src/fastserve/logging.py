@@ -59,17 +59,38 @@ _COLOURS = {
 
 
 class Formatter(logging.Formatter):
-    """Time, level, message; the level in colour if `colour`."""
+    """Time, level, message; the level in colour if `colour`.
+
+    Lines of tracebacks are indented: an application's exception may quote what a client sent,
+    and must not look like a message.
+    """
 
     def __init__(self, colour: bool) -> None:
         super().__init__("%(asctime)s %(levelname)-8s %(message)s", "%Y-%m-%d %H:%M:%S")
         self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_text:
+            record = copy.copy(record)
+            record.exc_text = None  # as another handler's formatter has put it
+        return super().format(record)
+
+    def formatException(self, ei: Any) -> str:
+        lines = super().formatException(ei).split("\n")
+        return "\n".join("  " + "".join(map(_harmless, line)) for line in lines)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         if self._colour and record.levelno in _COLOURS:
             record = copy.copy(record)
             record.levelname = f"\033[{_COLOURS[record.levelno]}m{record.levelname:<8}\033[0m"
         return super().formatMessage(record)
+
+
+def _harmless(character: str) -> str:
+    """Itself, or its escape if a terminal would obey it or a reader end the line at it."""
+    if character.isprintable() or character == "\t":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class _StreamHandler(logging.StreamHandler[TextIO]):
