@@ -20,7 +20,7 @@ test:
 	$(BIN)/python -m pytest
 
 soak:
-	$(BIN)/python -m pytest -m soak tests/soak
+	$(BIN)/python -m pytest -m soak tests/soak tests/attacks
 
 asan:
 	tools/asan.sh $(PYTHON)

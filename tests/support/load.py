@@ -30,7 +30,7 @@ class Load:
 
     With `keep_alive` a connection is used until an answer says `Connection: close`; no request
     is ever sent twice. `answers` are the bodies, `failures` what went wrong. An https URL needs
-    a client's `context`.
+    a client's `context`. A `prelude` goes before all else on a connection.
     """
 
     def __init__(
@@ -41,8 +41,10 @@ class Load:
         keep_alive: bool,
         path: str,
         context: ssl.SSLContext | None = None,
+        prelude: bytes = b"",
     ) -> None:
         self._url = url
+        self._prelude = prelude
         self._context = context
         self._keep_alive = keep_alive
         self._request = f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode()
@@ -88,7 +90,7 @@ class Load:
                 try:
                     if connection is None:
                         before = None
-                        connection = _connected(self._url, self._context)
+                        connection = _connected(self._url, self._context, self._prelude)
                     connection.sendall(self._request)
                     body, more = _answer(connection)
                 except (OSError, ValueError) as error:
@@ -111,7 +113,7 @@ class Load:
             self._news.notify_all()
 
 
-def _connected(url: str, context: ssl.SSLContext | None) -> socket.socket:
+def _connected(url: str, context: ssl.SSLContext | None, prelude: bytes) -> socket.socket:
     if url.startswith("unix:"):
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(PATIENCE)
@@ -120,9 +122,11 @@ def _connected(url: str, context: ssl.SSLContext | None) -> socket.socket:
         except OSError:
             connection.close()
             raise
+        connection.sendall(prelude)
         return connection
     host, _, port = url.partition("://")[2].rpartition(":")
     connection = socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+    connection.sendall(prelude)
     if context is None:
         return connection
     return context.wrap_socket(connection, server_hostname=host.strip("[]"))
@@ -158,9 +162,12 @@ def load(
     keep_alive: bool = False,
     path: str = "/",
     context: ssl.SSLContext | None = None,
+    prelude: bytes = b"",
 ) -> Iterator[Load]:
     """A load while the body runs."""
-    running = Load(url, clients=clients, keep_alive=keep_alive, path=path, context=context)
+    running = Load(
+        url, clients=clients, keep_alive=keep_alive, path=path, context=context, prelude=prelude
+    )
     running.start()
     try:
         yield running
