@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
-from native.stand import LOOPS, play, request, serving
+from native.stand import LOOPS, play, request, serving, turn
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -35,5 +36,28 @@ def test_a_head_that_was_held_is_lost_with_its_connection(loop: str) -> None:
             await ended.wait()
             assert len(raised) == 1
             assert await client.ended()
+
+    play(loop, body)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_nothing_is_waited_for_behind_the_clients_end(loop: str) -> None:
+    """Though a body was not read to its end, nothing more of it can come."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    async def body() -> None:
+        async with serving(app) as stand:
+            client = await stand.connect()
+            await client.send(request("/", "Content-Length: 100", method="POST", body=b"half"))
+            client.sock.shutdown(socket.SHUT_WR)
+            await client.until(b"\r\n\r\n")
+            assert await client.ended()
+            await turn()
+            assert stand.service.connections == 0
 
     play(loop, body)
