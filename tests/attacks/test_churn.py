@@ -58,7 +58,11 @@ def test_connections_that_come_and_go(
 
 @pytest.mark.parametrize(
     ("secure", "notify"),
-    [(False, False), (True, False), pytest.param(True, True, marks=pytest.mark.soak)],
+    [
+        (False, False),
+        pytest.param(True, False, marks=pytest.mark.soak),
+        pytest.param(True, True, marks=pytest.mark.soak),
+    ],
     ids=["plain", "tls", "notified"],
 )
 def test_half_closed_connections_end(

@@ -127,6 +127,7 @@ def test_a_stream_of_100_mib_that_nobody_reads_takes_no_memory(
         server.assert_ends_attacks()
 
 
+@pytest.mark.soak
 def test_requests_whose_answers_nobody_reads_are_not_served(tmp_path: Path) -> None:
     with victim(tmp_path, "--timeout-write", "0.3") as server:
         before = server.account()
