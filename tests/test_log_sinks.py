@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import logging.config
 import os
 import re
 import resource
@@ -328,6 +329,15 @@ def test_logfmt_messages_are_one_line_each(tmp_path: Path) -> None:
     assert ' level=error logger=fastserve message="it fails" worker=2 pid=' in failed
     assert r'exception_type=OSError exception_message="[Errno 5] a=b\nc" traceback="' in failed
     assert ' message="" worker=2 ' in empty
+
+
+def test_messages_come_though_the_application_configures_logging(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with bare() as logger:
+        configure(Logging(log_file=str(path)))
+        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+        logger.info("still here")
+    assert "still here" in path.read_text()
 
 
 def test_messages_follow_the_access_lines_format_unless_they_have_their_own() -> None:

@@ -117,7 +117,14 @@ class _SinkHandler(logging.Handler):
         else:
             self.sink.write(data)
 
-    def close(self) -> None:
+    def flush(self) -> None:
+        self.sink.flush()
+
+    def end(self) -> None:
+        """Another handler takes its place.
+
+        `close` leaves the sink open: an application's `dictConfig` calls that of every handler.
+        """
         self.sink.close()
         super().close()
 
@@ -140,7 +147,10 @@ def configure(options: Logging, worker: int | None = None) -> None:
     handler = _own_handler(options)
     for each in [each for each in logger.handlers if isinstance(each, _OURS)]:
         logger.removeHandler(each)  # an earlier server's; its stderr may be another
-        each.close()
+        if isinstance(each, _SinkHandler):
+            each.end()
+        else:
+            each.close()
         logger.propagate = True
     if options.log_config is not None:
         _apply(options.log_config)

@@ -78,8 +78,8 @@ class Sink:
     def reopen(self) -> None:
         """Open anew what may have been renamed."""
 
-    def close(self) -> None:
-        """Give kept lines a second to be taken, then drop all."""
+    def flush(self) -> None:
+        """Give kept lines a second to be taken."""
         with self._lock:
             end = time.monotonic() + _CLOSE_SECONDS
             while self._pending and not self._broken:
@@ -88,6 +88,11 @@ class Sink:
                     break
                 self._wait(left)
                 self._flush()
+
+    def close(self) -> None:
+        """Give kept lines a second to be taken, then drop all."""
+        with self._lock:
+            self.flush()
             self._broken = True
             self._pending.clear()
             self._end()

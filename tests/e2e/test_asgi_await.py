@@ -35,6 +35,34 @@ def test_a_send_that_breaks_the_rules_raises_where_it_is_awaited() -> None:
     assert isinstance(found[1], RuntimeError)
 
 
+def test_a_send_that_another_thread_calls_is_done_where_it_is_awaited() -> None:
+    # asgiref's async_to_sync(send), as of synchronous consumers of Channels.
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        dropped = await asyncio.to_thread(send, start(404))
+        dropped.close()
+        await (await asyncio.to_thread(send, start()))
+        with pytest.raises(RuntimeError, match="outside the server's event loop"):
+            await asyncio.to_thread(asyncio.run, (await asyncio.to_thread(send, body(b"x"))))
+        await (await asyncio.to_thread(send, body(b"done")))
+
+    with serve(app, lifespan="off") as server, server.connect() as client:
+        response = client.ask(request("GET"))
+    assert (response.status, response.body) == (200, b"done")
+
+
+def test_a_websocket_message_that_another_thread_sends_goes_out_in_the_loop() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await accept(receive, send)
+        dropped = await asyncio.to_thread(send, {"type": "websocket.send", "text": "dropped"})
+        dropped.close()
+        await (await asyncio.to_thread(send, {"type": "websocket.send", "text": "sent"}))
+
+    with serve(app, lifespan="off") as server:
+        client = connect(server, "/")
+        assert client.receive() == "sent"
+        client.client.close()
+
+
 def test_one_peer_that_is_gone_does_not_break_off_a_broadcast() -> None:
     stage = Stage()
     sends: list[Any] = []

@@ -27,6 +27,7 @@ cdef class Call(TaskOwner):
     cdef object loop
     cdef object logger
     cdef object task                # the application's task while it runs
+    cdef unsigned long thread       # the event loop's
     cdef bint ended                 # the application is over
     cdef bint cancelled             # we cancelled it: its CancelledError is no news
     cdef bint lost                  # sending is over: ClientDisconnected
@@ -54,6 +55,7 @@ cdef class Call(TaskOwner):
     cdef int await_event(self) except -1
     cdef bint held_up(self) except -1
     cdef object sent(self)
+    cdef bint elsewhere(self) noexcept
     cdef int log_error(self, object error, bint quiet) except -1
     cdef str told(self)
     cdef dict facts(self)

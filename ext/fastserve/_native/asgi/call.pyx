@@ -24,6 +24,8 @@ cdef enum:
     STACK_MOST = 50
 
 cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident()
+
     ctypedef struct PyMethodDescrObject:
         PyMethodDef *d_method
 
@@ -147,6 +149,7 @@ cdef class Call(TaskOwner):
     cdef int start(self, object app, object scope, object context, PyMethodDef *receive,
                    PyMethodDef *send) except -1:
         cdef object coroutine
+        self.thread = PyThread_get_thread_ident()
         try:
             coroutine = app(scope, PyCFunction_NewEx(receive, self, NULL),
                             PyCFunction_NewEx(send, self, NULL))
@@ -197,6 +200,19 @@ cdef class Call(TaskOwner):
     cdef bint held_up(self) except -1:
         """Whether `send` has to wait. Raises ClientDisconnected once nobody is there."""
         raise NotImplementedError
+
+    cdef bint elsewhere(self) noexcept:
+        """Whether we are in another thread than the event loop's.
+
+        asgiref's `async_to_sync(send)` calls `send` where it is called and awaits in the loop
+        what that gives. Nothing of ours may be touched there: the loop runs meanwhile.
+        """
+        return PyThread_get_thread_ident() != self.thread
+
+    async def _send_later(self, message):
+        if self.elsewhere():
+            raise RuntimeError("send was awaited outside the server's event loop")
+        await self.send(message)
 
     cdef object sent(self):
         """What a `send` that is done returns: now and then others get their turn."""

@@ -95,6 +95,8 @@ cdef class Exchange(Call):
         It raises ProtocolViolation for a message that breaks ASGI or HTTP, and
         ClientDisconnected (an OSError) when nobody is there to send to.
         """
+        if self.elsewhere():
+            return self._send_later(message)
         try:
             return self.respond(message)
         except Exception as error:

@@ -94,6 +94,8 @@ cdef class WebSocket(Call):
         It raises ProtocolViolation for a message that breaks ASGI or WebSocket, and
         ClientDisconnected (an OSError) when nobody is there to send to.
         """
+        if self.elsewhere():
+            return self._send_later(message)
         try:
             return self.respond(message)
         except Exception as error:
