@@ -75,6 +75,15 @@ def no_leaks(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -
     raise AssertionError(f"left over: objects {left}, threads {lingering}")
 
 
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """The level that a test's server has set is not the next one's."""
+    logger = logging.getLogger("fastserve")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Any:
     """An authority that issues certificates into the test's directory."""
