@@ -27,11 +27,11 @@ from .access_format cimport (FIELD_BYTES_IN, FIELD_BYTES_OUT, FIELD_CLIENT, FIEL
                              FIELD_DURATION, FIELD_DURATION_MS, FIELD_END, FIELD_HEADER,
                              FIELD_METHOD, FIELD_PATH, FIELD_PEER, FIELD_PROTOCOL, FIELD_QUERY,
                              FIELD_READABLE, FIELD_REQUEST_ID, FIELD_SCHEME, FIELD_STATUS,
-                             FIELD_TARGET, FIELD_TIME, FIELD_TIME_COMBINED, FIELD_TIME_LOCAL,
+                             FIELD_TARGET, FIELD_TIME, FIELD_TIME_LOCAL,
                              FIELD_TLS, FIELD_TTFB_MS, FIELD_WS_BYTES_IN, FIELD_WS_BYTES_OUT,
                              FIELD_WS_CODE, FIELD_WS_MESSAGES_IN, FIELD_WS_MESSAGES_OUT,
                              AccessFormat, Field, Step)
-from .access_text cimport (DIALECT_JSON, DIALECT_LOGFMT, DIALECT_TEXT, put_decimal, put_millionths,
+from .access_text cimport (DIALECT_JSON, DIALECT_TEXT, put_decimal, put_millionths,
                            put_text, put_thousandths)
 from .buffer cimport WriteBuffer
 from .deadlines cimport wall_ms, wall_seconds
@@ -65,7 +65,7 @@ cdef class AccessLog:
         if skip:
             self.skips = tuple([path for path in skip if not path.endswith(b"*")])
             self.skip_prefixes = tuple([path.removesuffix(b"*") for path in skip
-                                         if path.endswith(b"*")])
+                                        if path.endswith(b"*")])
 
     cdef int add(self, const AccessRecord *record) except -1:
         """The line of an exchange, or of a WebSocket that has closed. Flushes when many wait."""

@@ -111,8 +111,8 @@ cdef class Block:
     def totals(self):
         """Sums over all rows, whether in use or not.
 
-        (requests, connections made, connections refused, bytes in, bytes out, latency in seconds, responses
-        by class, responses by latency bucket)
+        (requests, connections made, connections refused, bytes in, bytes out, latency in seconds,
+        responses by class, responses by latency bucket)
         """
         cdef int64_t[FS_BOARD_CLASSES] responses
         cdef int64_t[FS_BOARD_BUCKETS] latency

@@ -12,7 +12,7 @@ cdef class Networks:
     cdef Network *entries           # heap, `count` of them
     cdef Py_ssize_t count
     cdef readonly bint everyone     # "*" is in the list: so is any address, and any unix socket
-    cdef readonly bint unix_sockets # so are unix sockets
+    cdef readonly bint unix_sockets   # so are unix sockets
 
     cdef bint holds(self, const uint8_t *address) noexcept
     cdef bint holds_peer(self, str host)

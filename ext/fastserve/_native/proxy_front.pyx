@@ -33,7 +33,7 @@ cdef class ProxyFront(Front):
     cdef int data_received(self, bytes data) except -1:
         cdef Outlet outlet = self.outlet
         # The connection lets go of us when it introduces itself.
-        cdef ProxyFront held = self
+        cdef ProxyFront _held = self
         cdef bytes rest
         if outlet.closing or not PyBytes_GET_SIZE(data):
             return 0

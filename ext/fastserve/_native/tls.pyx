@@ -15,7 +15,7 @@ import ssl
 
 cdef enum:
     RECORD_MOST = 16384             # plaintext of a record, RFC 8446 section 5.1
-    RECORD_WIRE_MOST = 16384 + 2048 # its ciphertext, RFC 5246 section 6.2.3
+    RECORD_WIRE_MOST = 18432        # its ciphertext, RFC 5246 section 6.2.3
     FEED_MOST = 8192                # after so many bytes OpenSSL gets no further record
     HEADER = 5
     FIRST_TYPE = 20                 # change_cipher_spec

@@ -1,6 +1,8 @@
 from collections.abc import Iterable
 from typing import final
 
+from fastserve._native.access_text import DIALECTS as DIALECTS
+
 FIELDS: dict[str, int]
 
 @final

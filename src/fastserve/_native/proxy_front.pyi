@@ -1,6 +1,9 @@
 from typing import final
 
 from fastserve._native.front import Front
+from fastserve._native.outlet import Outlet
+from fastserve._native.shared import Shared
 
 @final
-class ProxyFront(Front): ...
+class ProxyFront(Front):
+    def __init__(self, shared: Shared, outlet: Outlet) -> None: ...

@@ -13,6 +13,7 @@ TICK: float
 LINGER: float
 IDLE: float
 NEVER: float
+FOREVER: float
 RATE_GRACE: float
 LEAST_GRACE: float
 

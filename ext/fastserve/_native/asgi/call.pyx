@@ -9,7 +9,7 @@ cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
-import traceback
+from traceback import StackSummary
 
 from fastserve._native.errors import ClientDisconnected, without_our_frames
 
@@ -262,7 +262,7 @@ def stack_of(task):
                 frames.append((frame, frame.f_lineno))
             awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
         task = getattr(task, "_fut_waiter", None)
-    return "".join(traceback.StackSummary.extract(iter(frames)).format()).rstrip()
+    return "".join(StackSummary.extract(iter(frames)).format()).rstrip()
 
 
 def printable(target):

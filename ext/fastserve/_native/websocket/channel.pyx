@@ -269,7 +269,6 @@ cdef class WebSocketChannel(MessageSink):
     cdef int finish(self, int code) except -1:
         """The WebSocket is over: count it, and note it in the access log. Once."""
         cdef Shared shared = self.shared
-        cdef WebSocket session = self.session
         if self.closed or self.handshake is not None:
             return 0
         self.closed = True

@@ -1,9 +1,11 @@
+import asyncio
 from typing import Any, final
 
 from typing_extensions import disjoint_base
 
 from fastserve._native.asgi.task import TaskOwner
 
+def stack_of(task: asyncio.Future[Any]) -> str: ...
 def printable(target: bytes | None) -> str: ...
 
 @final

@@ -4,12 +4,10 @@ from collections.abc import Callable, Coroutine, Generator
 from types import FrameType, GenericAlias
 from typing import Any, TextIO, final
 
-from typing_extensions import disjoint_base
-
 from fastserve._native.asgi.signal import Resumable
+from fastserve._native.deadlines import Expirable
 
-@disjoint_base
-class TaskOwner: ...
+class TaskOwner(Expirable): ...
 
 # The interface of asyncio.Task, whose documentation says what each method does.
 @final
