@@ -26,7 +26,7 @@ cdef object _sane = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}").fullmatch
 @cython.final
 cdef class RequestIds:
 
-    def __init__(self):
+    def __cinit__(self):
         cdef bytes drawn = os.urandom(8).hex().encode()
         memcpy(self.prefix, PyBytes_AS_STRING(drawn), 16)
 
