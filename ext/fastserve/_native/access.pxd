@@ -50,7 +50,6 @@ cdef class AccessLog:
     cdef int add(self, const AccessRecord *record) except -1
     cdef int put_readable(self, const AccessRecord *record) except -1
     cdef int put_number(self, const Step *step, const AccessRecord *record) except -1
-    cdef int put_value(self, const Step *step, const AccessRecord *record) except -1
     cdef int put_time(self, const Step *step, int64_t now_ms) except -1
     cdef bint skipped(self, bytes target)
     cdef list keep(self, list headers)

@@ -31,7 +31,7 @@ from .access_format cimport (FIELD_BYTES_IN, FIELD_BYTES_OUT, FIELD_CLIENT, FIEL
                              FIELD_TLS, FIELD_TTFB_MS, FIELD_WS_BYTES_IN, FIELD_WS_BYTES_OUT,
                              FIELD_WS_CODE, FIELD_WS_MESSAGES_IN, FIELD_WS_MESSAGES_OUT,
                              AccessFormat, Field, Step)
-from .access_text cimport (DIALECT_JSON, DIALECT_TEXT, put_decimal, put_millionths,
+from .access_text cimport (DIALECT_JSON, DIALECT_TEXT, Dialect, put_decimal, put_millionths,
                            put_text, put_thousandths)
 from .buffer cimport WriteBuffer
 from .deadlines cimport wall_ms, wall_seconds
@@ -72,7 +72,8 @@ cdef class AccessLog:
         cdef AccessFormat format = self.format
         cdef WriteBuffer out = self.lines
         cdef const Step *step
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, room = format.room + 1
+        cdef int dialect = format.dialect
         cdef int64_t now = 0, now_ms = 0
         if self.skips is not None and record.status < 500 and self.skipped(<bytes>record.target):
             return 0
@@ -84,11 +85,13 @@ cdef class AccessLog:
         if now != self.stamp_second:
             self.restamp(now)
         out.used = self.whole
-        out.reserve(format.room + 1)
+        out.reserve(room)
         for i in range(format.count):
             step = &format.steps[i]
+            if dialect != DIALECT_TEXT and is_absent(step.field, record):
+                continue
             if step.field >= FIELD_CLIENT:
-                self.put_value(step, record)
+                put_value(out, dialect, room, step, record)
             elif step.field >= FIELD_STATUS:
                 self.put_number(step, record)
             elif step.field == FIELD_READABLE:
@@ -201,23 +204,6 @@ cdef class AccessLog:
         put_decimal(out, value)
         return 0
 
-    cdef int put_value(self, const Step *step, const AccessRecord *record) except -1:
-        cdef Py_ssize_t n = 0
-        cdef WriteBuffer out = self.lines
-        cdef const char *p
-        if (step.field == FIELD_PEER and record.peer == record.client
-                and self.format.dialect != DIALECT_TEXT):
-            return 0
-        p = value_of(step, record, &n)
-        if p != NULL and (n or self.format.dialect == DIALECT_JSON):
-            put_literal(out, step)
-            # Room for the rest of the line too.
-            return put_text(out, self.format.dialect, p, n, self.format.room + 1)
-        if self.format.dialect == DIALECT_TEXT:
-            put_literal(out, step)
-            out.put(b"-", 1)
-        return 0
-
     cdef bint skipped(self, bytes target):
         """Whether a rule leaves out the line of a request for `target`."""
         cdef Py_ssize_t n = 0
@@ -264,38 +250,77 @@ cdef class AccessLog:
         self.flush()
 
 
+cdef inline bint is_absent(Field field, const AccessRecord *record) noexcept:
+    """Whether a record has no such value, or none worth a word, as can be told at a glance."""
+    if field < FIELD_WS_CODE:
+        return False
+    if field < FIELD_CLIENT:
+        return record.code == 0
+    if field == FIELD_PEER:
+        return record.peer == record.client
+    if field == FIELD_REQUEST_ID:
+        return record.request_id == NULL
+    if field == FIELD_TLS:
+        return record.tls == NULL
+    return field == FIELD_HEADER and record.headers == NULL
+
+
 cdef inline void put_literal(WriteBuffer out, const Step *step) noexcept:
     out.put(step.literal, step.literal_n)
 
 
-cdef const char *value_of(const Step *step, const AccessRecord *record, Py_ssize_t *n) except? NULL:
+cdef inline const char *value_of(const Step *step, const AccessRecord *record,
+                                 Py_ssize_t *n) except? NULL:
     """The text of a field, not escaped; NULL: it has none."""
     cdef Field field = step.field
     if field == FIELD_METHOD:
-        return PyUnicode_AsUTF8AndSize(<str>record.method, n)
-    if field == FIELD_TARGET:
+        return PyUnicode_AsUTF8AndSize(<object>record.method, n)
+    elif field == FIELD_TARGET:
         return text_of(record.target, n)
-    if field == FIELD_PATH:
+    elif field == FIELD_PATH:
         return path_of(<bytes>record.target, n)
-    if field == FIELD_QUERY:
+    elif field == FIELD_QUERY:
         return query_of(<bytes>record.target, n)
-    if field == FIELD_PROTOCOL:
+    elif field == FIELD_PROTOCOL:
         return protocol(record.version, n)
-    if field == FIELD_CLIENT:
+    elif field == FIELD_CLIENT:
         return text_of(record.client, n)
-    if field == FIELD_CLIENT_HOST:
+    elif field == FIELD_CLIENT_HOST:
         return host_of(<bytes>record.client, n)
-    if field == FIELD_PEER:
+    elif field == FIELD_PEER:
         return text_of(record.peer, n)
-    if field == FIELD_SCHEME and record.scheme != NULL:
-        return PyUnicode_AsUTF8AndSize(<str>record.scheme, n)
-    if field == FIELD_TLS and record.tls != NULL:
-        return PyUnicode_AsUTF8AndSize(<str>record.tls, n)
-    if field == FIELD_REQUEST_ID:
+    elif field == FIELD_SCHEME:
+        return NULL if record.scheme == NULL else PyUnicode_AsUTF8AndSize(<object>record.scheme, n)
+    elif field == FIELD_TLS:
+        return NULL if record.tls == NULL else PyUnicode_AsUTF8AndSize(<object>record.tls, n)
+    elif field == FIELD_REQUEST_ID:
         return text_of(record.request_id, n)
-    if field == FIELD_HEADER and record.headers != NULL:
-        return header_of(step, <list>record.headers, n)
+    elif field == FIELD_HEADER:
+        return NULL if record.headers == NULL else header_of(step, <list>record.headers, n)
     return NULL
+
+
+cdef int put_value(WriteBuffer out, int dialect, Py_ssize_t room, const Step *step,
+                   const AccessRecord *record) except -1:
+    """Reserves `room` for the rest of the line too."""
+    cdef Py_ssize_t n = 0
+    cdef const char *p = value_of(step, record, &n)
+    if p == NULL or (n == 0 and dialect != DIALECT_JSON):
+        if dialect == DIALECT_TEXT:
+            put_literal(out, step)
+            out.put(b"-", 1)
+        return 0
+    put_literal(out, step)
+    if not step.plain:
+        return put_text(out, <Dialect>dialect, p, n, room)
+    out.reserve(n + 2 + room)
+    if dialect == DIALECT_JSON:
+        out.put(b'"', 1)
+        out.put(p, n)
+        out.put(b'"', 1)
+    else:
+        out.put(p, n)
+    return 0
 
 
 cdef inline const char *text_of(PyObject *text, Py_ssize_t *n) noexcept:

@@ -39,6 +39,7 @@ cdef struct Step:
     const char *literal             # in front of the value; lives in AccessFormat.held
     Py_ssize_t literal_n
     Field field
+    bint plain                      # its text needs no escape in any dialect
     const char *name                # FIELD_HEADER: in lower case, in AccessFormat.held
     Py_ssize_t name_n
 

@@ -42,6 +42,8 @@ FIELDS = {
     "ws_messages_out": FIELD_WS_MESSAGES_OUT,
     "ws_bytes_out": FIELD_WS_BYTES_OUT,
 }
+# Texts of ours, and tokens of RFC 9110 section 5.6.2: no space, no quote, no byte above 126.
+_PLAIN = ("client", "client_host", "peer", "method", "protocol", "scheme", "tls")
 # Fields that are a request header.
 _HEADERS = {"host": "host", "referer": "referer", "user_agent": "user-agent"}
 
@@ -75,6 +77,7 @@ cdef class AccessFormat:
                 kind = FIELDS[field]
             step = &self.steps[self.count]
             step.field = kind
+            step.plain = field in _PLAIN
             step.literal = self.hold(literal.encode(), &step.literal_n)
             step.name = self.hold(name.encode(), &step.name_n)
             self.wants_first_byte = self.wants_first_byte or kind == FIELD_TTFB_MS
