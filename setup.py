@@ -108,7 +108,8 @@ def extension(name: str, leaves: list[str]) -> Extension:
         f"fastserve._native.{name}",
         [main] + [f"ext/c/{leaf}.c" for leaf in leaves],
         include_dirs=["ext/c"],
-        depends=["ext/c/fs_block.h", "ext/c/fs_board.h"] + [f"ext/c/{leaf}.h" for leaf in leaves],
+        depends=["ext/c/fs_block.h", "ext/c/fs_board.h", "ext/c/fs_digits.h"]
+        + [f"ext/c/{leaf}.h" for leaf in leaves],
         extra_compile_args=FLAGS,
         extra_link_args=LINK,
     )

@@ -2,37 +2,11 @@
 #include "fs_address.h"
 
 #include "fs_block.h"
+#include "fs_digits.h"
 
 #include <string.h>
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-static inline int is_digit(uint8_t c)
-{
-    return (uint8_t)(c - '0') < 10;
-}
-
-static inline unsigned hex_value(uint8_t c)
-{
-    return (unsigned)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-}
-
-static int read_ipv4(const uint8_t *p, size_t n, uint8_t out[4])
-{
-    size_t at = 0;
-    for (int octet = 0; octet < 4; octet++) {
-        if (octet > 0 && (at >= n || p[at++] != '.'))
-            return 0;
-        size_t start = at;
-        unsigned value = 0;
-        while (at < n && at - start < 3 && is_digit(p[at]))
-            value = value * 10 + (unsigned)(p[at++] - '0');
-        if (at == start || value > 255 || (at - start > 1 && p[start] == '0'))
-            return 0;
-        out[octet] = (uint8_t)value;
-    }
-    return at == n;
-}
 
 /* Up to four hex digits at p[*at]: how many there are. */
 static size_t read_group(const uint8_t *p, size_t n, size_t *at, unsigned *value)
@@ -40,7 +14,7 @@ static size_t read_group(const uint8_t *p, size_t n, size_t *at, unsigned *value
     size_t start = *at;
     *value = 0;
     while (*at < n && *at - start < 4 && (fs_class[p[*at]] & FS_HEX))
-        *value = *value << 4 | hex_value(p[(*at)++]);
+        *value = *value << 4 | fs_hex_value(p[(*at)++]);
     return *at - start;
 }
 
@@ -57,7 +31,7 @@ static int read_ipv6(const uint8_t *p, size_t n, uint8_t out[FS_ADDRESS_LEN])
         if (used > FS_ADDRESS_LEN - 2 || read_group(p, n, &at, &value) == 0)
             return 0;
         if (at < n && p[at] == '.') {
-            if (used > FS_ADDRESS_LEN - 4 || !read_ipv4(p + start, n - start, out + used))
+            if (used > FS_ADDRESS_LEN - 4 || !fs_ipv4(p + start, n - start, out + used))
                 return 0;
             used += 4;
             break;
@@ -88,7 +62,7 @@ int fs_address_parse(const uint8_t *p, size_t n, uint8_t out[FS_ADDRESS_LEN])
 {
     if (n > 1 && memchr(p, ':', n) == NULL) {
         memcpy(out, mapped, sizeof mapped);
-        return read_ipv4(p, n, out + sizeof mapped) ? 4 : FS_ADDRESS_BAD;
+        return fs_ipv4(p, n, out + sizeof mapped) ? 4 : FS_ADDRESS_BAD;
     }
     return n > 1 && read_ipv6(p, n, out) ? 6 : FS_ADDRESS_BAD;
 }
@@ -99,7 +73,7 @@ int32_t fs_address_port(const uint8_t *p, size_t n)
     if (n == 0 || n > 5 || (n > 1 && p[0] == '0'))
         return -1;
     for (size_t at = 0; at < n; at++) {
-        if (!is_digit(p[at]))
+        if (!fs_is_digit(p[at]))
             return -1;
         value = value * 10 + (p[at] - '0');
     }
@@ -113,7 +87,7 @@ static int is_made_up(const uint8_t *p, size_t n)
         return 0;
     for (size_t at = 1; at < n; at++) {
         uint8_t c = p[at];
-        if (!is_digit(c) && (uint8_t)((c | 0x20) - 'a') >= 26 && c != '.' && c != '_' && c != '-')
+        if (!fs_is_digit(c) && (uint8_t)((c | 0x20) - 'a') >= 26 && c != '.' && c != '_' && c != '-')
             return 0;
     }
     return 1;

@@ -8,6 +8,7 @@
 #include "fs_http1.h"
 
 #include "fs_block.h"
+#include "fs_digits.h"
 
 #if defined(__GNUC__)
 #define FS_LIKELY(x) __builtin_expect(!!(x), 1)
@@ -53,11 +54,6 @@ int64_t fs_http1_skip_empty(const uint8_t *p, size_t n, uint32_t most)
     return (int64_t)at;
 }
 
-static inline int is_digit(uint8_t c)
-{
-    return (uint8_t)(c - '0') < 10;
-}
-
 /* The version at p[at] and the CRLF behind it, looked at byte by byte. */
 FS_COLD static int64_t read_version(const uint8_t *p, size_t n, size_t at, size_t end,
                                     fs_http1_head *out)
@@ -65,7 +61,7 @@ FS_COLD static int64_t read_version(const uint8_t *p, size_t n, size_t at, size_
     static const uint8_t shape[8] = {'H', 'T', 'T', 'P', '/', '0', '.', '0'};
     for (size_t i = 0; i < sizeof shape; i++) {
         size_t here = at + i;
-        int good = here < end && (shape[i] == '0' ? is_digit(p[here]) : p[here] == shape[i]);
+        int good = here < end && (shape[i] == '0' ? fs_is_digit(p[here]) : p[here] == shape[i]);
         if (!good)
             return refuse(p, n, here, end, FS_LONG_LINE, FS_BAD_VERSION, FS_BAD_VERSION);
     }

@@ -2,20 +2,11 @@
 #include "fs_target.h"
 
 #include "fs_block.h"
-
-static inline int is_digit(uint8_t c)
-{
-    return (uint8_t)(c - '0') < 10;
-}
+#include "fs_digits.h"
 
 static inline int is_hex(uint8_t c)
 {
     return fs_class[c] & FS_HEX;
-}
-
-static inline uint8_t hex_value(uint8_t c)
-{
-    return (uint8_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
 }
 
 static inline int is_escape(const uint8_t *p, size_t at, size_t n)
@@ -23,21 +14,10 @@ static inline int is_escape(const uint8_t *p, size_t at, size_t n)
     return n - at >= 3 && p[at] == '%' && is_hex(p[at + 1]) && is_hex(p[at + 2]);
 }
 
-/* IPv4address, RFC 3986 section 3.2.2: four numbers 0..255 without leading zeros. */
 static int is_ipv4(const uint8_t *p, size_t n)
 {
-    size_t at = 0;
-    for (int octet = 0; octet < 4; octet++) {
-        if (octet > 0 && (at >= n || p[at++] != '.'))
-            return 0;
-        size_t start = at;
-        unsigned value = 0;
-        while (at < n && at - start < 3 && is_digit(p[at]))
-            value = value * 10 + (unsigned)(p[at++] - '0');
-        if (at == start || value > 255 || (at - start > 1 && p[start] == '0'))
-            return 0;
-    }
-    return at == n;
+    uint8_t unused[4];
+    return fs_ipv4(p, n, unused);
 }
 
 /* IPv6address, RFC 3986 section 3.2.2: eight groups, or fewer with one "::"
@@ -127,7 +107,7 @@ static int is_authority(const uint8_t *p, size_t n, int need_port)
         return !need_port;
     uint32_t port = 0;
     for (; at < n; at++) {
-        if (!is_digit(p[at]))
+        if (!fs_is_digit(p[at]))
             return 0;
         port = port * 10 + (uint32_t)(p[at] - '0');
     }
@@ -226,7 +206,7 @@ size_t fs_target_unescape(uint8_t *dst, const uint8_t *src, size_t n)
     size_t to = 0;
     for (size_t from = 0; from < n; to++) {
         if (is_escape(src, from, n)) {
-            dst[to] = (uint8_t)(hex_value(src[from + 1]) << 4 | hex_value(src[from + 2]));
+            dst[to] = (uint8_t)(fs_hex_value(src[from + 1]) << 4 | fs_hex_value(src[from + 2]));
             from += 3;
         } else {
             dst[to] = src[from++];

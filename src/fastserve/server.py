@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -282,8 +283,7 @@ class Server:
 
     def _make_service(self, app: ASGIApp, access: _Access, listeners: Listeners) -> Service:
         config = self.config
-        limits, timeouts, websocket = config.limits, config.timeouts, config.websocket
-        proxies = config.proxies
+        limits, timeouts, proxies = config.limits, config.timeouts, config.proxies
         names = {name for name, _ in config.http.headers}
         most = limits.max_requests
         if most:
@@ -336,17 +336,7 @@ class Server:
             timeout_handshake=config.tls.handshake_timeout,
             limit_handshakes=limits.handshakes,
             websockets=config.http.ws != "none",
-            ws_max_size=websocket.max_size,
-            ws_max_queue=websocket.max_queue,
-            ws_ping_interval=websocket.ping_interval,
-            ws_ping_timeout=websocket.ping_timeout,
-            ws_per_message_deflate=websocket.per_message_deflate,
-            ws_deflate_threshold=websocket.deflate_threshold,
-            ws_deflate_level=websocket.deflate_level,
-            ws_deflate_window=websocket.deflate_window,
-            ws_deflate_context=websocket.deflate_context,
-            ws_handshake_timeout=websocket.handshake_timeout,
-            ws_close_timeout=websocket.close_timeout,
+            **{f"ws_{name}": value for name, value in asdict(config.websocket).items()},
         )
 
     def _protocol_factory(self, service: Service, secure: bool) -> Callable[[], Any]:

@@ -8,21 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from support.client import Client, request
-from support.proxies import SIGNATURE, header, line
+from support.proxies import CLAIMS, SIGNATURE, header, line
 from support.victim import MIB, Victim, victim
 
 STRANGER = "127.0.0.2"
-FORGED = (
-    "X-Forwarded-For: 6.6.6.6",
-    "X-Forwarded-Proto: https",
-    "X-Forwarded-Host: evil.test",
-    "X-Forwarded-Port: 666",
-    "X-Forwarded-Prefix: /evil",
-    "X-Real-IP: 6.6.6.6",
-    "CF-Connecting-IP: 6.6.6.6",
-    "Forwarded: for=6.6.6.6;proto=https;host=evil.test",
-    "True-Client-IP: 6.6.6.6",
-)
+FORGED = (*CLAIMS, "True-Client-IP: 6.6.6.6")
 EVERY = "x-forwarded-for,x-forwarded-proto,x-forwarded-host,x-forwarded-port,x-forwarded-prefix"
 OLD = line("192.0.2.1", 5555, "192.0.2.2", 80)
 

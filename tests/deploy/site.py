@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.client import Client
 from support.process import PATIENCE, Command, started
 
@@ -27,6 +29,16 @@ APP = Path(__file__).parent / "app.py"
 NGINX = DEPLOY / "nginx" / "fastserve.conf"
 HAPROXY = DEPLOY / "haproxy" / "haproxy.cfg"
 PASS_THROUGH = DEPLOY / "haproxy" / "pass-through.cfg"
+
+needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")
+# Every proxy, and what it goes to the server over.
+KINDS = [
+    pytest.param((kind, over), marks=needs, id=f"{kind}-{over}")
+    for kind, needs in (("nginx", needs_nginx), ("haproxy", needs_haproxy))
+    for over in ("tcp", "unix")
+]
+OVER_TCP = [KINDS[0], KINDS[2]]
 
 _NGINX_MAIN = """
 {user}

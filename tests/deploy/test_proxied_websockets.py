@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from deploy.site import Site, site
+from deploy.site import KINDS, OVER_TCP, Site, needs_nginx, site
 from support.client import Client, request
 from support.process import PATIENCE
 from support.websocket import FIELDS, KEY, PING, WebSocket, handshake, upgraded
@@ -21,18 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the proxies are run as on Linux"
 )
-needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
-KINDS = [
-    pytest.param(
-        (kind, over),
-        marks=pytest.mark.skipif(not shutil.which(kind), reason=f"{kind} is not installed"),
-        id=f"{kind}-{over}",
-    )
-    for kind in ("nginx", "haproxy")
-    for over in ("tcp", "unix")
-]
-OVER_TCP = [KINDS[0], KINDS[2]]
 
 MESSAGES: dict[str, str | bytes] = {
     "empty": "",

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import sys
 from collections.abc import Iterator
 
 import pytest
 from deploy.app import LARGE
-from deploy.site import Site, connections, eventually, site
+from deploy.site import KINDS, Site, connections, eventually, site
 from support.client import request
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="looks at connections as Linux lists them"
 )
-
-KINDS = [
-    pytest.param(
-        (kind, over),
-        marks=pytest.mark.skipif(not shutil.which(kind), reason=f"{kind} is not installed"),
-        id=f"{kind}-{over}",
-    )
-    for kind in ("nginx", "haproxy")
-    for over in ("tcp", "unix")
-]
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -23,6 +23,8 @@ from deploy.site import (
     eventually,
     fastserve,
     haproxy,
+    needs_haproxy,
+    needs_nginx,
     nginx,
     nginx_to,
     rendered,
@@ -35,8 +37,6 @@ from support.process import PATIENCE, Command, started
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="connections are steered on Linux"
 )
-needs_nginx = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
-needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")
 WAYS = [
     pytest.param("nginx", "unix", marks=needs_nginx),
     pytest.param("nginx", "tcp", marks=needs_nginx),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import ssl
 import sys
@@ -14,40 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy.site import PASS_THROUGH, Site, connections, directory, fastserve, haproxy, site
+from deploy.site import (
+    KINDS,
+    OVER_TCP,
+    PASS_THROUGH,
+    Site,
+    connections,
+    directory,
+    fastserve,
+    haproxy,
+    needs_haproxy,
+    site,
+)
 from support.certificates import Authority
 from support.client import Client, request
 from support.process import PATIENCE, Command
+from support.proxies import CLAIMS
 from websockets.sync.client import connect
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="has all of 127.0.0.0/8 for clients"
 )
-needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed")
-KINDS = [
-    pytest.param(
-        (kind, over),
-        marks=pytest.mark.skipif(not shutil.which(kind), reason=f"{kind} is not installed"),
-        id=f"{kind}-{over}",
-    )
-    for kind in ("nginx", "haproxy")
-    for over in ("tcp", "unix")
-]
-OVER_TCP = [KINDS[0], KINDS[2]]
 
 # Of addresses that are not trusted, as clients' are not.
 HERE, THERE = "127.0.0.2", "127.0.0.3"
-
-CLAIMS = (
-    "X-Forwarded-For: 6.6.6.6",
-    "X-Forwarded-Proto: https",
-    "X-Forwarded-Host: evil.test",
-    "X-Forwarded-Port: 666",
-    "X-Forwarded-Prefix: /evil",
-    "X-Real-IP: 6.6.6.6",
-    "CF-Connecting-IP: 6.6.6.6",
-    "Forwarded: for=6.6.6.6;proto=https;host=evil.test",
-)
 
 
 @pytest.fixture(scope="module", params=KINDS)

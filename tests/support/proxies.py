@@ -1,10 +1,21 @@
-"""PROXY protocol headers, written by its specification and by none of the server's code."""
+"""What proxies say of clients: PROXY headers, by the specification, and the fields of a liar."""
 
 from __future__ import annotations
 
 import struct
 from ipaddress import ip_address
 
+# Every field that some proxy writes, from a client that pretends to be one.
+CLAIMS = (
+    "X-Forwarded-For: 6.6.6.6",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: evil.test",
+    "X-Forwarded-Port: 666",
+    "X-Forwarded-Prefix: /evil",
+    "X-Real-IP: 6.6.6.6",
+    "CF-Connecting-IP: 6.6.6.6",
+    "Forwarded: for=6.6.6.6;proto=https;host=evil.test",
+)
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 
 

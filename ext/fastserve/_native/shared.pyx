@@ -31,13 +31,11 @@ TICK = 1.0
 # How long a peer may take to read a last answer before the connection is cut, in seconds.
 LINGER = 5.0
 
-FOREVER = 9e8
-
 # After so many seconds without a request a connection gives back what it keeps for the next one.
 IDLE = 2.0
 
-# Three years, in seconds.
-NEVER = 1e8
+# For queues without a limit, whose order tells who is the oldest: three years, in seconds.
+FOREVER = 1e8
 
 # Seconds that a body may be waited for before its rate counts.
 RATE_GRACE = 5.0
@@ -90,19 +88,18 @@ cdef class Shared:
             self.request_ids = RequestIds()
         self.row = Row() if row is None else row
         self.clocked = timed or access_write is not None
-        # Writing is looked at twice in its time, see Connection.write_expired.
         # The wait between exchanges has two stages. Without an end the second is a queue all the
         # same: it knows who has been idle for longest.
         idle = min(IDLE, timeout_keep_alive) or IDLE
-        keep_alive = max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else NEVER
+        keep_alive = max(timeout_keep_alive - idle, 0.001) if timeout_keep_alive else FOREVER
         self.queues = tuple([DeadlineQueue(kind, seconds) for kind, seconds in (
             (WAIT_FIRST, timeout_first_byte), (WAIT_HEAD, timeout_request_head),
             (WAIT_IDLE, idle), (WAIT_KEEP_ALIVE, keep_alive),
             (WAIT_BODY, timeout_request_body), (WAIT_LINGER, LINGER),
             (WAIT_OPEN, ws_handshake_timeout), (WAIT_PING, ws_ping_interval),
             (WAIT_PONG, ws_ping_timeout), (WAIT_CLOSE, ws_close_timeout),
-            # Without a limit too, so that the oldest is found.
             (WAIT_HANDSHAKE, timeout_handshake or FOREVER),
+            # Writing is looked at twice in its time, see Connection.write_expired.
             (WAIT_WRITE, timeout_write / 2), (WAIT_REQUEST, timeout_request),
             (WAIT_GRACE, cancel_on_disconnect or LEAST_GRACE))])
         self.timed_requests = timeout_request > 0

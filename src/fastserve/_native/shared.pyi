@@ -12,7 +12,6 @@ from fastserve._native.board import Row
 TICK: float
 LINGER: float
 IDLE: float
-NEVER: float
 FOREVER: float
 RATE_GRACE: float
 LEAST_GRACE: float
