@@ -223,14 +223,6 @@ class Config:
         """Where the option's value came from: a flag, a variable, a file's key, 'default'."""
         return self.origins.get(find_option(name).name, "default")
 
-    def with_app(self, app: object) -> Config:
-        """The same configuration for another application."""
-        copy = object.__new__(Config)
-        copy.__dict__.update(self.__dict__)
-        copy._set(app=app)
-        copy._check()
-        return copy
-
     def for_admin(self) -> Config:
         """What the server of metrics and health runs with; its application is handed to it."""
         place = self.admin.admin_bind
