@@ -69,6 +69,7 @@ MODULES = {
     "websocket.frames": ["fs_ws_frame", "fs_mask", "fs_utf8"],
     "websocket.writer": ["fs_ws_frame"],
     "websocket.channel": [],
+    "http2.policy": [],
 }
 
 DIRECTIVES = {

@@ -35,6 +35,7 @@ NATIVE = [
     ("websocket.deflate", "B"),
     ("websocket.frames", "B"),
     ("websocket.writer", "B"),
+    ("http2.policy", "B"),
     ("board", "C"),
     ("deadlines", "C"),
     ("access_text", "B"),
@@ -158,7 +159,7 @@ def test_a_native_room_uses_only_what_is_below_it(room: str) -> None:
 
 def test_every_native_room_has_its_place_and_its_row_in_the_design() -> None:
     assert native_rooms() == set(NATIVE_ORDER)
-    names = ("http1-server.md", "websocket.md", "edge.md")
+    names = ("http1-server.md", "websocket.md", "edge.md", "http2.md")
     pages = (ROOT / "docs" / "design" / name for name in names)
     row = re.compile(r"^\| [\w ]+ \| `_native/([\w/]+)` \| [BC] \|", re.M)
     described = {room for page in pages for room in row.findall(page.read_text())}

@@ -1,7 +1,9 @@
 """What a connection asks of the protocol it speaks just now."""
 
+from .deadlines cimport Expirable
 
-cdef class Channel:
+
+cdef class Channel(Expirable):
     cdef bint in_message            # a message's head was read, its end was not
     cdef bint takes_blocks          # `block_received` is for large reads
 

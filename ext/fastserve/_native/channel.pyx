@@ -4,8 +4,10 @@ HTTP/1.1 and WebSocket are such protocols; one may take the other's place while 
 connection lives. The connection corks what they write while it calls them.
 """
 
+from .deadlines cimport Expirable
 
-cdef class Channel:
+
+cdef class Channel(Expirable):
 
     cdef int data_received(self, bytes data) except -1:
         raise NotImplementedError

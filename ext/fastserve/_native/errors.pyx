@@ -31,6 +31,20 @@ class WebSocketError(Exception):
         self.reason = reason
 
 
+class Http2Error(Exception):
+    """The peer broke HTTP/2.
+
+    `code` (int) is one of RFC 9113 section 7, `reason` (str) for GOAWAY and the log. `stream`
+    (int): the one that is reset, section 5.4.2; 0: the connection ends, section 5.4.1.
+    """
+
+    def __init__(self, code, reason, stream=0):
+        super().__init__(code, reason, stream)
+        self.code = code
+        self.reason = reason
+        self.stream = stream
+
+
 class ProtocolViolation(RuntimeError):
     """The application called `send` with what ASGI or HTTP does not allow."""
 
