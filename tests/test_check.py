@@ -489,3 +489,9 @@ def test_a_certificate_that_cannot_be_used_is_a_failure(
 def test_authorities_nobody_is_asked_for_are_warned_of() -> None:
     assert "ssl_ca_certs does nothing" in warnings(ssl_certfile="a", ssl_ca_certs="b")
     assert not warnings(ssl_certfile="a", ssl_ca_certs="b", ssl_cert_reqs=2)
+
+
+def test_options_of_http_2_are_warned_of_where_it_is_off() -> None:
+    told = warnings(http=1, http2_max_frame_size="64k")
+    assert told == "http2_max_frame_size does nothing with --http 1"
+    assert "http2" not in warnings(http=2, http2_max_frame_size="64k")

@@ -235,6 +235,26 @@ def test_the_options_of_websockets_have_the_names_of_all_options(
     assert [[config.get(name) for name in given] for config in gathered] == [wanted] * 3
 
 
+def test_the_options_of_http_2_have_the_names_of_all_options(
+    gathered: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "http": "2", "http2_max_concurrent_streams": "7", "http2_initial_stream_window_size": "64k",
+        "http2_max_stream_window_size": "1m", "http2_initial_connection_window_size": "128k",
+        "http2_max_connection_window_size": "2m", "http2_max_frame_size": "32k",
+        "http2_header_table_size": "0", "http2_limit_resets": "5",
+        "http2_limit_control_frames": "50", "http2_settings_timeout": "2.5",
+    }  # fmt: skip
+    assert set(given) == {name for name in OPTIONS if name.startswith("http")}
+    wanted = ["2", 7, 2**16, 2**20, 2**17, 2**21, 2**15, 0, 5, 50, 2.5]
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    assert main(["main:app", *flags]) == 0
+    for name, value in given.items():
+        monkeypatch.setitem(os.environ, f"FASTSERVE_{name.upper()}", value)
+    assert main(["main:app"]) == 0
+    assert [[config.get(name) for name in given] for config in gathered] == [wanted] * 2
+
+
 # -- check -----------------------------------------------------------------------------
 
 

@@ -64,6 +64,16 @@ def test_no_two_options_share_a_flag_or_a_variable() -> None:
     assert len(variables) == len(set(variables))
 
 
+def test_a_version_of_http_may_be_a_number() -> None:
+    assert [Config("main:app", http=each).http.http for each in (1, "2", " AUTO ")] == [
+        "1", "2", "auto",
+    ]  # fmt: skip
+
+
+def test_a_first_window_above_the_largest_that_nobody_has_said_is_taken() -> None:
+    assert Config("main:app", http2_initial_stream_window_size="8m").http2.max_stream_window_size
+
+
 def test_none_means_the_default() -> None:
     assert Config("main:app", port=None) == Config("main:app")
 
@@ -87,6 +97,28 @@ def test_an_alias_is_the_same_option() -> None:
         ({"uds_mode": "rw"}, "uds_mode: 'rw' is no file mode"),
         ({"loop": "trio"}, "loop: 'trio' is not one of auto, uvloop, asyncio"),
         ({"ws": "wsproto"}, "ws: 'wsproto' is not one of auto, none: fastserve has a WebSocket"),
+        ({"http": "h11"}, "http: 'h11' is not one of auto, 1, 2: fastserve has HTTP protocols of"),
+        ({"http": True}, "http: True is not one of auto, 1, 2"),
+        ({"http2_max_concurrent_streams": 0}, "http2_max_concurrent_streams: 0 is not between 1"),
+        ({"http2_max_frame_size": "8k"}, "http2_max_frame_size: 8192 is less than 16384"),
+        ({"http2_max_frame_size": "16m"}, "http2_max_frame_size: 16777216 is more than 16777215"),
+        ({"http2_header_table_size": "2m"}, "http2_header_table_size: 2097152 is more than"),
+        ({"http2_initial_connection_window_size": 65534}, "65534 is less than 65535"),
+        ({"http2_initial_stream_window_size": "2g"}, "2147483648 is more than 2147483647"),
+        (
+            {"http2_max_stream_window_size": "128k"},
+            "http2_max_stream_window_size: 131072 is less than --http2-initial-stream-window-size "
+            "(262144)",
+        ),
+        (
+            {
+                "http2_max_connection_window_size": "2m",
+                "http2_initial_connection_window_size": "4m",
+            },
+            "http2_max_connection_window_size: 2097152 is less than "
+            "--http2-initial-connection-window-size (4194304)",
+        ),
+        ({"http2_settings_timeout": -1}, "http2_settings_timeout: -1 is not a number of seconds"),
         ({"ws_max_size": 0}, "ws_max_size: 0 is less than 1"),
         ({"ws_max_queue": 0}, "ws_max_queue: 0 is not between 1 and"),
         ({"ws_deflate_window": 8}, "ws_deflate_window: 8 is not between 9 and 15"),
@@ -177,9 +209,10 @@ def test_config_is_data_and_imports_neither_the_loop_nor_the_command_line() -> N
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_the_server_of_metrics_and_health_speaks_no_websocket() -> None:
+def test_the_server_of_metrics_and_health_speaks_http_1_and_no_websocket() -> None:
     admin = Config("main:app", admin_bind="127.0.0.1:9000").for_admin()
-    assert (admin.http.ws, str(admin.bind.places[0])) == ("none", "127.0.0.1:9000")
+    assert (admin.http.http, admin.http.ws) == ("1", "none")
+    assert str(admin.bind.places[0]) == "127.0.0.1:9000"
 
 
 # -- TLS -------------------------------------------------------------------------------

@@ -126,6 +126,7 @@ def test_a_kind_converts(kind: Kind, value: object, expected: object) -> None:
         (Size(), -1, "not a size"),
         (Size(), True, "not a size"),
         (Size(64), 63, "less than 64"),
+        (Size(64, 128), 129, "more than 128"),
         (Seconds(), "soon", "not a number of seconds"),
         (Seconds(), "nan", "not a number of seconds"),
         (Seconds(), "inf", "not a number of seconds"),

@@ -217,6 +217,7 @@ def warnings_of(config: Config) -> list[str]:
         *_about_proxies(config),
         *_about_paths(config),
         *_about_tls(config),
+        *_about_http2(config),
         *_about_packages(config),
         *_about_variables(),
     ]
@@ -336,6 +337,13 @@ def _about_tls(config: Config) -> Iterator[str]:
             "--ssl-keyfile-password shows in the list of processes: the variable "
             "FASTSERVE_SSL_KEYFILE_PASSWORD does not"
         )
+
+
+def _about_http2(config: Config) -> Iterator[str]:
+    if config.http.http == "1":
+        for name in config.origins:
+            if OPTIONS[name].subject == "http2":
+                yield f"{config.origin(name)} does nothing with --http 1"
 
 
 def _about_ends(certificates: Sequence[Facts]) -> Iterator[str]:

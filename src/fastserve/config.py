@@ -20,6 +20,7 @@ from fastserve.subjects import (
     Application,
     Bind,
     Http,
+    Http2,
     Limits,
     Logging,
     Process,
@@ -39,6 +40,7 @@ __all__ = [
     "Bind",
     "Config",
     "Http",
+    "Http2",
     "Limits",
     "Logging",
     "Process",
@@ -65,9 +67,8 @@ ALIASES: Mapping[str, str] = MappingProxyType(
 
 def title(subject: str) -> str:
     """The heading of a subject's options."""
-    return {"http": "HTTP", "tls": "TLS", "websocket": "WebSocket"}.get(
-        subject, subject.capitalize()
-    )
+    written = {"http": "HTTP", "http2": "HTTP/2", "tls": "TLS", "websocket": "WebSocket"}
+    return written.get(subject, subject.capitalize())
 
 
 def find_option(name: str) -> Option:
@@ -100,6 +101,7 @@ class Config:
     tls: Tls
     process: Process
     http: Http
+    http2: Http2
     websocket: WebSocket
     limits: Limits
     timeouts: Timeouts
@@ -148,6 +150,7 @@ class Config:
             self._exclude("bind", name, because="say it all with the first")
         self._exclude("preload", "reload", because="a preloaded application stays as it is")
         self._check_tls()
+        self._check_windows()
         if self.is_supervised and not isinstance(self.app, str):
             said = next(n for n in ("workers", "reload", "preload") if n in self.origins)
             raise ConfigError(
@@ -183,6 +186,15 @@ class Config:
                 f"{self.origin('ssl_context_factory')}: workers each import it, so it must be an "
                 "import string such as 'main:make_context', not an object"
             )
+
+    def _check_windows(self) -> None:
+        for whose in ("stream", "connection"):
+            first, most = f"http2_initial_{whose}_window_size", f"http2_max_{whose}_window_size"
+            if self._is_said(most) and int(str(self.get(most))) < int(str(self.get(first))):
+                raise ConfigError(
+                    f"{self.origin(most)}: {self.get(most)} is less than "
+                    f"--{first.replace('_', '-')} ({self.get(first)})"
+                )
 
     def _exclude(self, one: str, other: str, *, because: str) -> None:
         if self._is_said(one) and self._is_said(other):
@@ -231,6 +243,7 @@ class Config:
             bind=(place,) if place is not None else None,
             uds_mode=self.bind.uds_mode,
             loop=self.process.loop,
+            http="1",
             ws="none",
             warn_blocked_loop=self.process.warn_blocked_loop,
             timeout_graceful_shutdown=1.0,

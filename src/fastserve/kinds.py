@@ -150,6 +150,7 @@ class Size:
     """A number of bytes; `k`, `m` and `g` multiply by 1024 once, twice, three times."""
 
     least: int = 0
+    most: int = 2**62 - 1
     metavar: str = "SIZE"
 
     def __call__(self, value: object) -> int:
@@ -161,6 +162,8 @@ class Size:
             raise ValueError(f"{value!r} is not a size in bytes such as 65536, 64k or 10m")
         if value < self.least:
             raise ValueError(f"{value} is less than {self.least}")
+        if value > self.most:
+            raise ValueError(f"{value} is more than {self.most}")
         return value
 
 
@@ -182,7 +185,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words; `note` ends the message about any other.
+    """One of a few words, or numbers; `note` ends the message about any other.
 
     `placeholder` stands for the words where they are too many for a line.
     """
@@ -196,6 +199,8 @@ class Choice:
         return self.placeholder or "|".join(self.words)
 
     def __call__(self, value: object) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = f"{value:d}"
         given = value.strip().lower() if isinstance(value, str) else None
         for word in self.words:
             if word.lower() == given:

@@ -335,6 +335,8 @@ class Server:
             redirect_port=listeners.secure_port or 443 if config.bind.redirect_insecure else 0,
             timeout_handshake=config.tls.handshake_timeout,
             limit_handshakes=limits.handshakes,
+            http=config.http.http,
+            **{f"http2_{name}": value for name, value in asdict(config.http2).items()},
             websockets=config.http.ws != "none",
             **{f"ws_{name}": value for name, value in asdict(config.websocket).items()},
         )

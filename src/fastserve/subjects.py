@@ -38,6 +38,7 @@ __all__ = [
     "Application",
     "Bind",
     "Http",
+    "Http2",
     "Limits",
     "Logging",
     "Process",
@@ -177,8 +178,14 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class Http:
-    """What is added to requests and responses."""
+    """Versions of HTTP, and what is added to requests and responses."""
 
+    http: str = option(
+        "auto",
+        Choice(("auto", "1", "2"), note="fastserve has HTTP protocols of its own"),
+        "Version: 1 speaks HTTP/1.1 alone, 2 HTTP/2 alone; auto speaks HTTP/2 with clients that "
+        "begin with it, ask for it by TLS (ALPN) or by Upgrade: h2c, and HTTP/1.1 with others.",
+    )
     root_path: str = option(
         "", RootPath(), "Path under which a proxy has mounted the application (ASGI root_path)."
     )
@@ -196,6 +203,57 @@ class Http:
         Choice(("auto", "none"), note="fastserve has a WebSocket protocol of its own"),
         "WebSocket: auto speaks it with clients that ask for it, none answers them as if they "
         "had not asked.",
+    )
+
+
+_LARGEST_WINDOW = 2**31 - 1  # RFC 9113, section 6.9.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Http2:
+    """Streams, windows and limits of HTTP/2 connections."""
+
+    max_concurrent_streams: int = option(128, Integer(1), "Streams a client may have open at once.")
+    initial_stream_window_size: int = option(
+        256 * 1024,
+        Size(1, _LARGEST_WINDOW),
+        "Bytes of a request body that a client may send before the application has received them.",
+    )
+    max_stream_window_size: int = option(
+        4 * 1024**2,
+        Size(1, _LARGEST_WINDOW),
+        "To what that grows while the application receives as fast as the client sends.",
+    )
+    initial_connection_window_size: int = option(
+        1024**2,
+        Size(65535, _LARGEST_WINDOW),
+        "The same for all request bodies of a connection together.",
+    )
+    max_connection_window_size: int = option(
+        16 * 1024**2, Size(65535, _LARGEST_WINDOW), "To what that grows."
+    )
+    max_frame_size: int = option(
+        16 * 1024, Size(16384, 2**24 - 1), "Largest frame that a client may send."
+    )
+    header_table_size: int = option(
+        4096,
+        Size(0, 1024**2),
+        "Memory of a connection for header fields that its client sends more than once (HPACK).",
+    )
+    limit_resets: int = option(
+        200,
+        Integer(1),
+        "Streams in 30 seconds that a client may take back, or end by its errors, before their "
+        "responses are complete; one more, and the connection is closed.",
+    )
+    limit_control_frames: int = option(
+        1000,
+        Integer(1),
+        "Frames of one kind in 30 seconds that carry nothing to an application, such as SETTINGS, "
+        "PING and empty DATA; one more, and the connection is closed.",
+    )
+    settings_timeout: float = option(
+        10.0, Seconds(), "For a client to acknowledge the server's settings; 0: without end."
     )
 
 
@@ -349,6 +407,7 @@ SUBJECTS: Mapping[str, tuple[type[Any], str]] = MappingProxyType(
         "tls": (Tls, "ssl_"),
         "process": (Process, ""),
         "http": (Http, ""),
+        "http2": (Http2, "http2_"),
         "websocket": (WebSocket, "ws_"),
         "limits": (Limits, "limit_"),
         "timeouts": (Timeouts, "timeout_"),

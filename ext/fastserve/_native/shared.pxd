@@ -10,13 +10,14 @@ from .buffer cimport WriteBuffer
 from .deadlines cimport DeadlineQueue
 from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
+from .http2.policy cimport Http2Policy
 from .lease cimport Lease
 from .request_ids cimport RequestIds
 from .websocket.deflate cimport DeflatePolicy
 
 
 # Kinds of deadline queue; a connection waits in at most one of WAIT_FIRST .. WAIT_HANDSHAKE,
-# and besides in WAIT_WRITE; a call of the application in one of the last two.
+# and besides in WAIT_SETTINGS and in WAIT_WRITE; a call of the application in one of the last two.
 cdef enum:
     MAKE_ROOM = -1                  # no queue: of what expires because others need its place
     WAIT_NOTHING = 0
@@ -31,6 +32,7 @@ cdef enum:
     WAIT_PONG
     WAIT_CLOSE                      # for the peer's close frame
     WAIT_HANDSHAKE                  # for the end of a TLS handshake
+    WAIT_SETTINGS                   # for the acknowledgement of our settings (HTTP/2)
     WAIT_WRITE
     WAIT_REQUEST                    # for the end of the response
     WAIT_GRACE                      # for an application whose client has left
@@ -61,6 +63,7 @@ cdef class Shared:
     cdef bint date_wanted
     cdef bint draining              # answers carry Connection: close
     cdef bint restarting            # WebSockets are closed
+    cdef Http2Policy http2          # None: HTTP/1.1 alone
     cdef bint websockets            # handshakes are taken; else such requests are as any other
     cdef Py_ssize_t ws_max_size
     cdef Py_ssize_t ws_max_queue

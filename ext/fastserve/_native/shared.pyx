@@ -22,6 +22,7 @@ from .deadlines cimport DeadlineQueue, monotonic_ms, wall_seconds
 from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
 from .http1.writer cimport status_line, write_pairs
+from .http2.policy cimport Http2Policy
 from .leaves cimport FS_DATE_LEN, fs_date_http
 from .request_ids cimport RequestIds
 from .websocket.deflate cimport DeflatePolicy
@@ -67,7 +68,12 @@ cdef class Shared:
                  ws_deflate_context=True, double ws_ping_interval=20.0,
                  double ws_ping_timeout=20.0, double ws_handshake_timeout=30.0,
                  double ws_close_timeout=10.0, double timeout_handshake=10.0,
-                 limit_handshakes=1000):
+                 limit_handshakes=1000, str http="auto", http2_max_concurrent_streams=128,
+                 http2_initial_stream_window_size=262144, http2_max_stream_window_size=4194304,
+                 http2_initial_connection_window_size=1048576,
+                 http2_max_connection_window_size=16777216, http2_max_frame_size=16384,
+                 http2_header_table_size=4096, http2_limit_resets=200,
+                 http2_limit_control_frames=1000, double http2_settings_timeout=10.0):
         cdef WriteBuffer fields = WriteBuffer()
         self.app = app
         self.loop = loop
@@ -99,11 +105,22 @@ cdef class Shared:
             (WAIT_OPEN, ws_handshake_timeout), (WAIT_PING, ws_ping_interval),
             (WAIT_PONG, ws_ping_timeout), (WAIT_CLOSE, ws_close_timeout),
             (WAIT_HANDSHAKE, timeout_handshake or FOREVER),
+            (WAIT_SETTINGS, http2_settings_timeout),
             # Writing is looked at twice in its time, see Connection.write_expired.
             (WAIT_WRITE, timeout_write / 2), (WAIT_REQUEST, timeout_request),
             (WAIT_GRACE, cancel_on_disconnect or LEAST_GRACE))])
         self.timed_requests = timeout_request > 0
         self.cancel_grace = -1 if cancel_on_disconnect is None else cancel_on_disconnect
+        if http != "1":
+            self.http2 = Http2Policy(
+                only=http == "2", max_streams=http2_max_concurrent_streams,
+                stream_window=http2_initial_stream_window_size,
+                most_stream_window=http2_max_stream_window_size,
+                connection_window=http2_initial_connection_window_size,
+                most_connection_window=http2_max_connection_window_size,
+                frame_size=http2_max_frame_size, table_size=http2_header_table_size,
+                limit_resets=http2_limit_resets,
+                limit_control_frames=http2_limit_control_frames)
         self.websockets = websockets
         self.ws_max_size = ws_max_size
         self.ws_max_queue = ws_max_queue

@@ -4,7 +4,7 @@ cimport cython
 
 cdef enum:
     LEAST_WINDOW = 65535            # RFC 9113 section 6.9.2: a connection's can be no smaller
-    MOST_WINDOW = (1 << 31) - 1
+    MOST_WINDOW = 0x7fffffff
     LEAST_FRAME = 16384             # RFC 9113 section 4.2
     MOST_FRAME = (1 << 24) - 1
     MOST_TABLE = 1 << 20
