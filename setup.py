@@ -54,6 +54,7 @@ MODULES = {
     "http1.parser": ["fs_scan", "fs_http1", "fs_chunked", "fs_target"],
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
     "http1.redirect": [],
+    "requests": [],
     "http1.response": [],
     "http1.channel": [],
     "asgi.scope": ["fs_target"],

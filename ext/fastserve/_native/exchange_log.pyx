@@ -31,7 +31,7 @@ cdef int log_exchange(AccessLog access, Exchange exchange, Outlet outlet, ScopeT
     record.client = <PyObject *>client
     record.method = <PyObject *>exchange.method
     record.target = <PyObject *>exchange.target
-    record.version = 10 + exchange.minor
+    record.version = exchange.version
     # nginx's convention for a client that left.
     record.status = status or 499
     record.bytes_out = 0 if exchange.bodiless else exchange.body_sent

@@ -61,7 +61,7 @@ cdef class Exchange(Call):
     cdef bint bodiless              # HEAD, 204, 304: body bytes are not sent
     cdef bint trailers              # the application announced trailers
     cdef bint head_request
-    cdef int minor                  # of the HTTP version 1.x
+    cdef int version                # of HTTP: 10, 11 or 20
     cdef int64_t content_length     # declared by the application, or -1
     cdef int64_t body_sent          # body bytes the application gave
 

@@ -9,7 +9,7 @@ from .response cimport ResponseHalf
 
 cdef class Http1Channel(ResponseHalf):
     cdef ScopeTemplate template
-    cdef object scope               # of an exchange whose application is yet to start
+    cdef dict scope                 # of an exchange whose application is yet to start
     cdef bint processing            # `process` is on the stack
     cdef bint served                # an exchange was completed on this connection
     cdef bint closed                # nothing more is read or written
@@ -22,8 +22,8 @@ cdef class Http1Channel(ResponseHalf):
     cdef int process(self) except -1
     cdef int take_events(self) except -1
     cdef int begin_request(self) except -1
-    cdef int begin_websocket(self, bytes raw_path, list headers) except -1
-    cdef int start_application(self) except -1
+    cdef int begin_websocket(self, bytes raw_path, bytes query_string, list headers) except -1
+    cdef int start(self) except -1
     cdef int take_body(self) except -1
     cdef int take_end(self) except -1
     cdef int refuse(self, int status, str reason, object headers) except -1

@@ -8,28 +8,25 @@ It never runs with an application on the stack: what completes later comes back 
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.contextvars cimport PyContext_Copy
-from libc.stdint cimport int64_t
 
 from fastserve._native.errors import ParseError
 
-from ..asgi.call cimport Call
 from ..asgi.exchange cimport RESPONSE_COMPLETE, RESPONSE_HELD, RESPONSE_NONE, Exchange
 from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
-from ..deadlines cimport monotonic_ms, monotonic_us, unlink
-from ..exchange_log cimport log_exchange, log_refusal, scheme_of, tls_of
+from ..deadlines cimport monotonic_ms, unlink
+from ..exchange_log cimport log_refusal, scheme_of, tls_of
 from ..forwarded cimport Origin
 from ..outlet cimport Outlet
-from ..request_ids cimport tell_request_id
+from ..requests cimport (LEFT, admit, complete_scope, discard, log_end, missing_answer,
+                         new_exchange, start_application)
 from ..shared cimport (WAIT_BODY, WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING,
-                       WAIT_OPEN, WAIT_REQUEST, Shared)
+                       WAIT_OPEN, Shared)
 from ..websocket.channel cimport offer_websocket
 from ..websocket.handshake cimport Handshake, read_handshake, wants_websocket
-from .parser cimport (CONNECT, EVENT_BODY, EVENT_END, EVENT_HEAD, HEAD, STATE_LENGTH, Event,
-                      RequestParser, method_name)
-from .redirect cimport redirect
+from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_LENGTH, Event, RequestParser,
+                      method_name)
 from .response cimport DISCARD_MOST, ResponseHalf
 from .writer cimport status_line, write_fields
 
@@ -38,7 +35,6 @@ cdef enum:
     BODY_LOW = 65536                # and read on
     PIPELINE_MOST = 65536           # bytes of later requests we take while one is served
     HEAD_READ = 8192                # one read where a head is expected and a body may follow
-    LEFT = 0                        # in place of a status: the client left before its answer
 
 
 @cython.final
@@ -137,7 +133,7 @@ cdef class Http1Channel(ResponseHalf):
             elif event == EVENT_END:
                 self.take_end()
             elif self.scope is not None:
-                self.start_application()
+                self.start()
             else:
                 return 0
         return 0
@@ -208,28 +204,23 @@ cdef class Http1Channel(ResponseHalf):
         cdef Shared shared = self.shared
         cdef Exchange exchange
         cdef bytes raw_path = parser.raw_path()
+        cdef bytes query_string
         cdef Origin origin = None
         cdef list headers
         cdef str method = method_name(parser.head_p + parser.head.method_off,
                                       parser.head.method_len)
-        exchange = Exchange.__new__(Exchange)
-        exchange.sink = self
-        exchange.loop = shared.loop
-        exchange.logger = shared.logger
-        exchange.method = method
-        exchange.target = (raw_path if PyBytes_GET_SIZE(raw_path) == parser.head.target_len
-                           else parser.whole_target())
-        exchange.minor = parser.head.minor
-        exchange.head_request = method is HEAD
-        exchange.gone = self.peer_done
         if parser.forwarding & self.template.believed:
-            exchange.origin = origin = shared.trust.origin(
+            origin = shared.trust.origin(
                 parser.headers, parser.forwarding & self.template.believed)
-        if shared.clocked:
-            exchange.started_us = monotonic_us()
         shared.row.note(parser.head_p + parser.head.method_off,
                         parser.head.target_off + parser.head.target_len
                         - parser.head.method_off)
+        exchange = new_exchange(
+            shared, self, method,
+            raw_path if PyBytes_GET_SIZE(raw_path) == parser.head.target_len
+            else parser.whole_target(),
+            11 if parser.head.minor else 10, origin)
+        exchange.gone = self.peer_done
         self.exchange = exchange
         self.in_message = True
         # Whatever the wait is for afterwards, it is for something new.
@@ -246,37 +237,21 @@ cdef class Http1Channel(ResponseHalf):
             self.requests += 1
             if self.requests >= shared.limit_connection_requests:
                 self.keep_alive = False
-        if shared.timed_requests:
-            exchange.deadline.owner = <void *>exchange
-            shared.queue(WAIT_REQUEST).add(&exchange.deadline, monotonic_ms())
-            shared.arm_tick()
-        shared.exchange_begins()
-        if method is CONNECT:
-            raise ParseError(501, "CONNECT is not implemented")
-        if shared.limit_concurrency and shared.exchanges > shared.limit_concurrency:
-            raise ParseError(503, "the server is at its limit of concurrent requests")
         headers = parser.header_list()
-        if origin is not None:
-            origin.put_host(headers, parser.host_at())
-        if shared.request_ids is not None:
-            exchange.request_id = shared.request_ids.assign(headers, self.template.believed != 0)
-        if shared.redirect_port:
-            redirect(self.template.base["scheme"], origin, headers, exchange.target, raw_path,
-                     parser.query_string(), shared.redirect_port)
+        query_string = parser.query_string()
+        admit(shared, self.template, exchange, headers, parser.host_at(), raw_path, query_string,
+              False)
         if (parser.has_upgrade and parser.head.minor >= 1 and shared.websockets
                 and wants_websocket(headers)):
-            self.begin_websocket(raw_path, headers)
+            self.begin_websocket(raw_path, query_string, headers)
         else:
             self.scope = self.template.http(
                 method, None if parser.head.minor else "1.0", raw_path,
-                parser.target.path_escaped, parser.query_string(), headers)
-        if origin is not None:
-            self.template.relocate(self.scope, origin, raw_path, parser.target.path_escaped)
-        if exchange.request_id is not None:
-            tell_request_id(self.scope, exchange.request_id)
-        return 0
+                parser.target.path_escaped, query_string, headers)
+        return complete_scope(self.template, exchange, self.scope, raw_path,
+                              parser.target.path_escaped)
 
-    cdef int begin_websocket(self, bytes raw_path, list headers) except -1:
+    cdef int begin_websocket(self, bytes raw_path, bytes query_string, list headers) except -1:
         """An opening handshake, RFC 6455 section 4.2.1. Its exchange is answered by a guest."""
         cdef RequestParser parser = self.parser
         cdef Handshake handshake
@@ -288,7 +263,7 @@ cdef class Http1Channel(ResponseHalf):
                         scheme_of(self.template, self.exchange.origin), tls_of(self.template),
                         headers)
         self.scope = self.template.websocket(
-            "1.1", raw_path, parser.target.path_escaped, parser.query_string(), headers,
+            "1.1", raw_path, parser.target.path_escaped, query_string, headers,
             handshake.subprotocols)
         return 0
 
@@ -313,26 +288,14 @@ cdef class Http1Channel(ResponseHalf):
         self.continue_owed = False
         self.exchange.feed_end()
         if self.scope is not None:
-            self.start_application()
+            self.start()
         return 0
 
-    cdef int start_application(self) except -1:
-        """Run the application up to its first wait; afterwards anything may have happened."""
-        cdef Call call = self.exchange.call()
-        cdef object scope = self.scope
-        cdef Shared shared = self.shared
+    cdef int start(self) except -1:
+        cdef dict scope = self.scope
         self.scope = None
-        shared.starting = call
-        try:
-            call.run(shared.app, scope, PyContext_Copy(shared.context))
-        finally:
-            shared.starting = None
-        if not call.ended:
-            shared.running.add(call)
-            if self.peer_done:
-                # Pipelined in front of the end.
-                shared.client_left(call, False)
-        return 0
+        # Its client has left where it was pipelined in front of the end.
+        return start_application(self.shared, self.exchange, scope, self.peer_done)
 
     cdef int refuse(self, int status, str reason, object headers) except -1:
         """Answer what cannot be served, and close. Nothing after it is read."""
@@ -357,11 +320,7 @@ cdef class Http1Channel(ResponseHalf):
             self.log(exchange, exchange.status)
             self.outlet.cut(not self.chunked and exchange.content_length < 0)
         if exchange is not None:
-            unlink(&exchange.deadline)
-            exchange.disconnect(True)
-            self.shared.client_left(exchange.call(), False)
-            if exchange.call().task is None and not exchange.call().ended:
-                self.shared.exchange_ends()
+            discard(self.shared, exchange)
         if self.outlet is not None:
             self.outlet.close(True)
         return 0
@@ -456,11 +415,7 @@ cdef class Http1Channel(ResponseHalf):
                 if not self.outlet.closing:
                     self.outlet.abort()
                 return 0
-            if exchange.cancelled or exchange.gone:
-                # The client is there: it is the server that told the application to end.
-                status, text = 503, "the server is shutting down"
-            else:
-                status, text = 500, "Internal Server Error"
+            status, text = missing_answer(exchange)
             self.write_answer(exchange, status, text, ())
             self.log(exchange, status)
             self.outlet.close(self.in_message or self.parser.waiting())
@@ -509,15 +464,5 @@ cdef class Http1Channel(ResponseHalf):
         return rest
 
     cdef int log(self, Exchange exchange, int status) except -1:
-        """Count the end of an exchange, and note it in the access log."""
-        cdef Shared shared = self.shared
-        cdef int64_t us
-        shared.row.responded(status)
-        if not shared.clocked:
-            return 0
-        us = monotonic_us() - exchange.started_us
-        shared.row.took(us)
-        if shared.access is not None:
-            log_exchange(shared.access, exchange, self.outlet, self.template, status, us,
-                         self.parser.headers.pairs, self.parser.body_taken())
-        return 0
+        return log_end(self.shared, exchange, self.outlet, self.template, status,
+                       self.parser.headers.pairs, self.parser.body_taken())

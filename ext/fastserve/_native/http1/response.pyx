@@ -61,7 +61,7 @@ cdef class ResponseHalf(Sink):
         """Finish the held head: it knows now how the body is framed, RFC 9112 section 6."""
         cdef WriteBuffer out
         cdef bint trailers = (exchange.trailers and self.parser.accepts_trailers
-                              and exchange.minor >= 1)
+                              and exchange.version > 10)
         if self.outlet.held < 0:
             # It went with a connection that was cut; the word of that is still on its way.
             exchange.gone = True
@@ -80,7 +80,7 @@ cdef class ResponseHalf(Sink):
                 out.write(b"content-length: ", 16)
                 write_decimal(out, n)
                 out.write(b"\r\n", 2)
-            elif exchange.minor >= 1:
+            elif exchange.version > 10:
                 self.chunked = True
                 self.trailers_sent = trailers
                 out.write(b"transfer-encoding: chunked\r\n", 28)
@@ -93,7 +93,7 @@ cdef class ResponseHalf(Sink):
             self.closing = True
         if self.closing:
             out.write(b"connection: close\r\n\r\n", 21)
-        elif exchange.minor == 0:
+        elif exchange.version == 10:
             out.write(b"connection: keep-alive\r\n\r\n", 26)
         else:
             out.write(b"\r\n", 2)
@@ -144,7 +144,7 @@ cdef class ResponseHalf(Sink):
     cdef int send_hints(self, Exchange exchange, object links) except -1:
         """103 Early Hints, RFC 8297."""
         cdef WriteBuffer hints
-        if exchange.minor == 0:
+        if exchange.version == 10:
             return 0
         hints = WriteBuffer.__new__(WriteBuffer)
         hints.write(b"HTTP/1.1 103 Early Hints\r\n", 26)
