@@ -71,6 +71,8 @@ MODULES = {
     "websocket.writer": ["fs_ws_frame"],
     "websocket.channel": [],
     "http2.policy": [],
+    "http2.frames": ["fs_h2_frame"],
+    "http2.writer": ["fs_h2_frame"],
 }
 
 DIRECTIVES = {

@@ -36,6 +36,8 @@ NATIVE = [
     ("websocket.frames", "B"),
     ("websocket.writer", "B"),
     ("http2.policy", "B"),
+    ("http2.frames", "B"),
+    ("http2.writer", "B"),
     ("board", "C"),
     ("deadlines", "C"),
     ("access_text", "B"),

@@ -280,3 +280,71 @@ cdef extern from "fs_proxy.h" nogil:
         uint32_t path_len
 
     int32_t fs_proxy_parse(const uint8_t *p, size_t n, size_t most, fs_proxy *out)
+
+
+cdef extern from "fs_h2_frame.h" nogil:
+    enum:
+        FS_H2_DATA
+        FS_H2_HEADERS
+        FS_H2_PRIORITY
+        FS_H2_RST_STREAM
+        FS_H2_SETTINGS
+        FS_H2_PUSH_PROMISE
+        FS_H2_PING
+        FS_H2_GOAWAY
+        FS_H2_WINDOW_UPDATE
+        FS_H2_CONTINUATION
+        FS_H2_PRIORITY_UPDATE
+        FS_H2_END_STREAM
+        FS_H2_ACK
+        FS_H2_END_HEADERS
+        FS_H2_PADDED
+        FS_H2_HAS_PRIORITY
+        FS_H2_NO_ERROR
+        FS_H2_PROTOCOL_ERROR
+        FS_H2_INTERNAL_ERROR
+        FS_H2_FLOW_CONTROL_ERROR
+        FS_H2_SETTINGS_TIMEOUT
+        FS_H2_STREAM_CLOSED
+        FS_H2_FRAME_SIZE_ERROR
+        FS_H2_REFUSED_STREAM
+        FS_H2_CANCEL
+        FS_H2_COMPRESSION_ERROR
+        FS_H2_CONNECT_ERROR
+        FS_H2_ENHANCE_YOUR_CALM
+        FS_H2_INADEQUATE_SECURITY
+        FS_H2_HTTP_1_1_REQUIRED
+        FS_H2_HEADER_TABLE_SIZE
+        FS_H2_ENABLE_PUSH
+        FS_H2_MAX_CONCURRENT_STREAMS
+        FS_H2_INITIAL_WINDOW_SIZE
+        FS_H2_MAX_FRAME_SIZE
+        FS_H2_MAX_HEADER_LIST_SIZE
+        FS_H2_ENABLE_CONNECT_PROTOCOL
+        FS_H2_NO_RFC7540_PRIORITIES
+        FS_H2_HEAD_LEN
+        FS_H2_SETTING_LEN
+        FS_H2_LEAST_FRAME
+        FS_H2_MOST_FRAME
+        FS_H2_LONG_FRAME
+        FS_H2_BAD_LENGTH
+        FS_H2_BAD_PRIORITY
+        FS_H2_NO_STREAM
+        FS_H2_ON_STREAM
+        FS_H2_PUSHED
+        FS_H2_NO_BLOCK
+        FS_H2_INTERLEAVED
+
+    ctypedef struct fs_h2_head:
+        uint32_t length
+        uint32_t stream
+        uint8_t type
+        uint8_t flags
+
+    void fs_h2_read_head(const uint8_t *p, fs_h2_head *out)
+    void fs_h2_write_head(uint8_t *dst, uint32_t n, uint8_t type, uint8_t flags, uint32_t stream)
+    int fs_h2_check_head(const fs_h2_head *head, uint32_t most, uint32_t block)
+    int fs_h2_check_setting(uint16_t id, uint32_t value)
+    uint32_t fs_h2_load16(const uint8_t *p)
+    uint32_t fs_h2_load32(const uint8_t *p)
+    void fs_h2_store32(uint8_t *dst, uint32_t value)
