@@ -41,6 +41,7 @@ bench:
 	$(BIN)/python -m pip install --quiet -e '.[bench]' h11
 	$(BIN)/python benchmarks/compare.py
 	$(BIN)/python benchmarks/compare.py --websocket
+	$(BIN)/python benchmarks/compare.py --http2
 	$(BIN)/python benchmarks/instructions.py
 	$(BIN)/python benchmarks/instructions.py --websocket
 	$(BIN)/python benchmarks/operations.py

@@ -4,8 +4,9 @@
     python benchmarks/compare.py --quick         one short round, to see that it works
     python benchmarks/compare.py --servers fastserve,uvicorn --workloads hello,post1k
     python benchmarks/compare.py --websocket     the WebSocket workloads
+    python benchmarks/compare.py --http2         those over HTTP/2
 
-Writes compare.json, compare.md and compare.svg, or websocket.json, websocket.md and websocket.svg.
+Writes compare.json, compare.md and compare.svg, or the same called websocket or http2.
 See benchmarks/README.md for the method.
 """
 
@@ -19,7 +20,7 @@ import sys
 from pathlib import Path
 
 from bench import load, machine, measure, plot, process, report, websocket
-from bench.arguments import about_websocket, names
+from bench.arguments import names, subject_of
 from bench.awake import awake
 from bench.servers import BY_NAME as SERVERS
 from bench.servers import ROOT, Unavailable
@@ -34,7 +35,17 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--servers", type=names(SERVERS), default=",".join(SERVERS))
     parser.add_argument("--workloads", type=names(WORKLOADS), help=f"any of {', '.join(WORKLOADS)}")
-    parser.add_argument("--websocket", action="store_true", help="the WebSocket workloads")
+    parser.add_argument(
+        "--websocket",
+        dest="subject",
+        action="store_const",
+        const="websocket",
+        default="compare",
+        help="the WebSocket workloads",
+    )
+    parser.add_argument(
+        "--http2", dest="subject", action="store_const", const="http2", help="those over HTTP/2"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--duration", type=int, default=2, help="seconds of load per cell")
     parser.add_argument("--quick", action="store_true", help="one round of one second")
@@ -45,15 +56,15 @@ def arguments() -> argparse.Namespace:
     )
     options = parser.parse_args()
     if options.workloads is None:
-        options.workloads = usual(options.websocket)
-    options.websocket = about_websocket(parser, options.workloads)
+        options.workloads = usual(options.subject)
+    options.subject = subject_of(parser, options.workloads)
     return options
 
 
-def usual(websocket: bool) -> list[str]:
+def usual(subject: str) -> list[str]:
     """The workloads of a whole run."""
     every = WORKLOADS.values()
-    return [work.name for work in every if work.default and work.websocket == websocket]
+    return [work.name for work in every if work.default and work.subject == subject]
 
 
 def check_machine() -> None:
@@ -78,9 +89,16 @@ def plan_of(options: argparse.Namespace) -> measure.Plan:
         workloads=[WORKLOADS[name] for name in options.workloads],
         rounds=options.rounds,
         seconds=options.duration,
-        generator=wsload() if options.websocket else load.find_generator(options.generator),
+        generator=generator(options.subject, options.generator),
         say=lambda line: print(line, flush=True),
     )
+
+
+def generator(subject: str, wanted: str | None) -> str:
+    """What loads the servers: only one can do WebSockets, and only one HTTP/2."""
+    if subject == "websocket":
+        return wsload()
+    return load.find_generator("h2load" if subject == "http2" else wanted)
 
 
 def wsload() -> str:
@@ -96,7 +114,7 @@ def write(result: dict[str, object], folder: Path) -> None:
     """A .json, .md and .svg in `folder`, from one result, named for what was compared."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = report.summarise(result["cells"])
-    stem = "websocket" if any(WORKLOADS[row.workload].websocket for row in rows) else "compare"
+    stem = WORKLOADS[rows[0].workload].subject
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     (folder / f"{stem}.json").write_text(text)
     (folder / f"{stem}.md").write_text(report.markdown(rows, result["machine"]))

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from bench import counting, machine, process, report
-from bench.arguments import about_websocket, names
+from bench.arguments import names, subject_of
 from bench.measure import applies
 from bench.process import Failed
 from bench.servers import BY_NAME as SERVERS
@@ -27,7 +27,7 @@ from bench.servers import ROOT, Unavailable
 from bench.workloads import BY_NAME as WORKLOADS
 
 USUAL_SERVERS = ("uvloop_constant", "uvloop_ws_echo", "fastserve", "uvicorn", "fastpysgi")
-USUAL_WORKLOADS = ("hello", "browser", "defaults")
+USUAL_WORKLOADS = ("hello", "browser", "defaults", "h2c-hello", "h2c-hello-32")
 USUAL_MESSAGES = ("ws-echo-64", "ws-echo-16k")
 TOOLS = {"valgrind": ["valgrind", "--version"]}
 
@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
         parser.error("--short must be positive and less than --long")
     if options.workloads is None:
         options.workloads = USUAL_MESSAGES if options.websocket else USUAL_WORKLOADS
-    options.websocket = about_websocket(parser, options.workloads)
+    options.websocket = subject_of(parser, options.workloads, "compare", "http2") == "websocket"
     return options
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CHUNKS = 100
 CHUNK = b"x" * 1024
+PIECE = b"x" * 65536
 
 
 async def lifespan(receive, send):
@@ -51,3 +52,14 @@ async def stream(scope, receive, send):
     for _ in range(CHUNKS):
         await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def download(scope, receive, send):
+    """Sends 1 MiB in 16 messages, with its length, as applications that send files do."""
+    if scope["type"] == "lifespan":
+        return await lifespan(receive, send)
+    headers = [(b"content-type", b"application/octet-stream"), (b"content-length", b"1048576")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for _ in range(15):
+        await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+    await send({"type": "http.response.body", "body": PIECE})

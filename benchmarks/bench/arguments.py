@@ -21,9 +21,14 @@ def names(known: dict[str, object]) -> Callable[[str], list[str]]:
     return parse
 
 
-def about_websocket(parser: argparse.ArgumentParser, workloads: list[str]) -> bool:
-    """Whether these workloads are WebSocket's. Leaves, with the reason, if only some are."""
-    kinds = {WORKLOADS[name].websocket for name in workloads}
-    if len(kinds) > 1:
-        parser.error("HTTP and WebSocket workloads are measured and reported apart")
-    return kinds == {True}
+def subject_of(parser: argparse.ArgumentParser, workloads: list[str], *together: str) -> str:
+    """The subject of all these workloads. Leaves, with the reason, if there are several.
+
+    Those of `together` count as the first of them.
+    """
+    found = {WORKLOADS[name].subject for name in workloads}
+    if found <= set(together):
+        return together[0]
+    if len(found) > 1:
+        parser.error(f"{', '.join(sorted(found))} are measured and reported apart")
+    return found.pop()

@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import websocket
+from . import http2, websocket
 from .load import Client, release, verify
 from .process import Failed, Running, free_port
 from .servers import APPS, HOST, Server, key_pair
@@ -96,7 +96,7 @@ def started(server: Server, workload: Workload, port: int) -> tuple[list[str], b
     if server.limit and workload.limit_body is not None:
         app, answer = workload.limit_body.decode(), workload.limit_body
     pair = key_pair() if workload.tls else None
-    return server.command(workload.profile, port, app, pair), answer
+    return server.command(workload.profile, port, app, pair, workload.http2), answer
 
 
 def compile_modules(server: Server, workload: Workload) -> None:
@@ -114,10 +114,15 @@ def compile_modules(server: Server, workload: Workload) -> None:
 def series(workload: Workload, port: int, answer: bytes, requests: int, lanes: int) -> None:
     """`requests` requests over `lanes` connections, on each the next when one is answered.
 
-    WebSocket messages go over one connection, whose opening is in every run and cancels.
+    WebSocket messages and HTTP/2's streams go over one connection, whose opening is in every run
+    and cancels.
     """
     if workload.websocket:
         websocket.verify(workload, port, max(os.sched_getaffinity(0)), requests)
+        return
+    if workload.http2:
+        with http2.connected(workload, port, timeout=60.0) as session:
+            http2.series(session, answer, requests)
         return
     verify(workload, port, answer, 1)
     request = workload.request(f"{HOST}:8000")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import ssl
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import http2
 from .process import Failed, pinned
 from .servers import HOST
 from .workloads import Workload
@@ -103,9 +106,14 @@ class Client:
         self.input += data
 
 
-def secured(plain: socket.socket) -> ssl.SSLSocket:
-    """The connection over TLS; with all servers the same. Raises Failed or OSError."""
+def secured(plain: socket.socket, protocols: Sequence[str] = ()) -> ssl.SSLSocket:
+    """The connection over TLS; with all servers the same. Raises Failed or OSError.
+
+    `protocols` are offered (ALPN), the first is liked best.
+    """
     context = ssl.create_default_context()
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     encrypted = context.wrap_socket(plain, server_hostname=HOST)
     agreed = (encrypted.version(), (encrypted.cipher() or ("none",))[0])
@@ -116,10 +124,23 @@ def secured(plain: socket.socket) -> ssl.SSLSocket:
 
 def verify(workload: Workload, port: int, answer: bytes, repeat: int) -> None:
     """Ask `repeat` times and compare every answer; also the warm-up. Raises Failed."""
-    request = workload.request(f"{HOST}:{port}") * workload.pipeline
-    client = None
     try:
-        client = Client(port, tls=workload.tls)
+        if workload.http2:
+            with http2.connected(workload, port) as session:
+                http2.series(session, answer, repeat * workload.pipeline)
+        else:
+            converse(workload, port, answer, repeat)
+    except TimeoutError:
+        raise Failed("gave no answer within 10 s") from None
+    except (OSError, ValueError) as error:
+        raise Failed(f"{type(error).__name__}: {error}") from None
+
+
+def converse(workload: Workload, port: int, answer: bytes, repeat: int) -> None:
+    """`verify` over HTTP/1.1."""
+    request = workload.request(f"{HOST}:{port}") * workload.pipeline
+    client = Client(port, tls=workload.tls)
+    try:
         for _ in range(repeat):
             client.socket.sendall(request)
             for _ in range(workload.pipeline):
@@ -128,13 +149,8 @@ def verify(workload: Workload, port: int, answer: bytes, repeat: int) -> None:
                     raise Failed(f"answered status {status}")
                 if body != answer:
                     raise Failed(f"answered {len(body)} wrong bytes: {body[:40]!r}")
-    except TimeoutError:
-        raise Failed("gave no answer within 10 s") from None
-    except (OSError, ValueError) as error:
-        raise Failed(f"{type(error).__name__}: {error}") from None
     finally:
-        if client:
-            client.close()
+        client.close()
 
 
 def run_timed(command: list[str], core: int, limit: float) -> tuple[str, float, float]:
@@ -191,24 +207,34 @@ def run_wrk(workload: Workload, port: int, seconds: int, core: int) -> Load:
 
 
 def run_h2load(workload: Workload, port: int, seconds: int, core: int) -> Load:
-    """One measurement with h2load over HTTP/1.1, where wrk is not installed."""
+    """One measurement with h2load: of HTTP/2, and of HTTP/1.1 where wrk is not installed."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
-        command = ["h2load", "--h1", f"-t{THREADS}", f"-c{workload.connections}", f"-D{seconds}"]
+        threads = min(THREADS, workload.connections)
+        command = ["h2load", f"-t{threads}", f"-c{workload.connections}", f"-D{seconds}"]
         command += [f"-m{workload.pipeline}", f"--log-file={log}"]
+        command += ["--npn-list=h2", f"--tls13-ciphers={TLS[1]}"] if workload.http2 else ["--h1"]
         for name, value in workload.headers:
             command += ["-H", f"{name}: {value}"]
         if workload.body:
             Path(folder, "body").write_bytes(workload.body)
             command += ["-d", str(Path(folder, "body"))]
         command.append(f"{scheme(workload)}://{HOST}:{port}/")
-        _, cpu, wall = run_timed(command, core, seconds * 3 + 15)
+        text, cpu, wall = run_timed(command, core, seconds * 3 + 15)
         rows = [line.split() for line in log.read_text().splitlines()]
     good = sorted(int(row[2]) for row in rows if row[1] == "200")
     if not good:
         raise Failed("no request was answered under load")
+    check_bytes(text, len(good) * len(workload.answer))
     p50, p99 = (good[int((len(good) - 1) * share)] for share in (0.50, 0.99))
     return Load(len(good), float(seconds), p50, p99, 0, len(rows) - len(good), cpu / wall)
+
+
+def check_bytes(text: str, least: int) -> None:
+    """The bodies h2load saw, which it does not look into, must be as long as the right ones."""
+    found = re.search(r"\((\d+)\) data$", text, re.MULTILINE)
+    if found is None or int(found[1]) < least:
+        raise Failed(f"answered {found[1] if found else 'no'} bytes in place of {least}")
 
 
 GENERATORS = {"wrk": run_wrk, "h2load": run_h2load}

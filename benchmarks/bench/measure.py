@@ -87,7 +87,7 @@ def one_cell(server: Server, workload: Workload, plan: Plan) -> dict[str, object
     log = Path(name)
     try:
         pair = key_pair() if workload.tls else None
-        command = server.command(workload.profile, port, app, pair)
+        command = server.command(workload.profile, port, app, pair, workload.http2)
         cell["command"] = shown(command)
         with Running(command, port, SERVER_CORE, log, APPS) as running:
             running.wait_ready()
@@ -110,7 +110,7 @@ def with_log(reason: str, log: Path) -> str:
     """The reason, and the last thing the server said unless it is an access line."""
     lines = log.read_text(errors="replace").strip().splitlines()
     last = lines[-1].strip()[:160] if lines else ""
-    if not last or last in reason or "HTTP/1.1" in last:
+    if not last or last in reason or "HTTP/" in last:
         return reason
     return f"{reason}; its last line: {last}"
 
@@ -199,7 +199,7 @@ def idle(running: Running, workload: Workload, answer: bytes, plan: Plan) -> dic
 def describe(cell: dict[str, object]) -> str:
     """One line of progress."""
     workload = WORKLOAD[cell["workload"]]
-    name = f"  {workload.name:<10} {cell['server']:<16}"
+    name = f"  {workload.name:<15} {cell['server']:<16}"
     if "fails" in cell or "missing" in cell:
         return f"{name} {cell.get('fails') or cell.get('missing')}"
     if "bytes_per_connection" in cell:

@@ -9,7 +9,7 @@ from . import machine as machines
 from .servers import BY_NAME as SERVER
 from .workloads import BY_NAME as WORKLOAD
 
-BASE = "uvicorn"
+BASE = {"compare": "uvicorn", "websocket": "uvicorn", "http2": "granian"}
 FLOOR = "uvloop_ws_echo"  # what CPU per echo is compared with
 SATURATED = 0.95
 DISTURBED = 0.05
@@ -92,8 +92,9 @@ def flags(row: Row) -> str:
     return marks
 
 
-def summary_table(rows: list[Row], base: str = BASE) -> str:
+def summary_table(rows: list[Row]) -> str:
     """Requests per second, or bytes per idle connection, and the ratio to the base."""
+    base = base_of(rows)
     workloads = list(dict.fromkeys(row.workload for row in rows))
     servers = [name for name in SERVER if any(row.server == name for row in rows)]
     at = {(row.workload, row.server): row for row in rows}
@@ -108,6 +109,11 @@ def summary_table(rows: list[Row], base: str = BASE) -> str:
             cells.append(summary_cell(row, key, reference_value))
         body.append(cells)
     return table(["", *(SERVER[name].label for name in servers)], body)
+
+
+def base_of(rows: list[Row]) -> str:
+    """The server all are compared with."""
+    return BASE[WORKLOAD[rows[0].workload].subject]
 
 
 def summary_cell(row: Row | None, key: str, base: float | None) -> str:
@@ -192,6 +198,8 @@ def describe_workload(name: str) -> str:
         )
     if workload.websocket and workload.pipeline > 1:
         parts[-1] = f"{workload.pipeline} messages under way on each connection"
+    if workload.http2 and workload.pipeline > 1:
+        parts[-1] = f"{workload.pipeline} streams at once on each connection"
     if workload.kind == "broadcast":
         parts.append("the next message is published when everyone has the last")
     if workload.profile != "plain":
@@ -199,9 +207,12 @@ def describe_workload(name: str) -> str:
     return "; ".join(parts)
 
 
-def heading(machine: dict[str, object], count: int, websocket: bool, base: str) -> list[str]:
-    """Title and what the first table shows; `websocket`: of messages, not of requests."""
-    if websocket:
+def heading(machine: dict[str, object], count: int, subject: str, base: str) -> list[str]:
+    """Title and what the first table shows."""
+    if subject == "http2":
+        title = "# HTTP/2: fastserve beside other ASGI servers"
+        counted = "Requests per second"
+    elif subject == "websocket":
         title = "# WebSocket: fastserve beside other ASGI servers"
         counted = "WebSocket messages that came back (of a broadcast: copies that came) per second"
     else:
@@ -217,12 +228,12 @@ def heading(machine: dict[str, object], count: int, websocket: bool, base: str) 
     ]
 
 
-def markdown(rows: list[Row], machine: dict[str, object], base: str = BASE) -> str:
+def markdown(rows: list[Row], machine: dict[str, object]) -> str:
     """The whole report."""
     count = max((row.rounds for row in rows), default=0)
-    websocket = any(WORKLOAD[row.workload].websocket for row in rows)
-    parts = heading(machine, count, websocket, base)
-    parts += [summary_table(rows, base), machines.sentence(machine)]
+    base = base_of(rows)
+    parts = heading(machine, count, WORKLOAD[rows[0].workload].subject, base)
+    parts += [summary_table(rows), machines.sentence(machine)]
     for name in dict.fromkeys(row.workload for row in rows):
         group = [row for row in rows if row.workload == name]
         shown = idle_table if WORKLOAD[name].kind == "idle" else load_table

@@ -60,8 +60,11 @@ class Server:
     polls: bool = False  # keeps its core busy without a request
     websockets: bool = True
     tls: Callable[[str, int, str, Pair], list[str]] | None = None
+    http2: tuple[bool, ...] = ()  # with TLS (True), without (False)
 
-    def command(self, profile: str, port: int, app: str, pair: Pair | None = None) -> list[str]:
+    def command(
+        self, profile: str, port: int, app: str, pair: Pair | None = None, http2: bool = False
+    ) -> list[str]:
         """The whole command line, over TLS with `pair`. Raises Unavailable if it cannot run."""
         if self.package and not installed(self.package):
             raise Unavailable(f"{self.package} is not installed in {sys.prefix}")
@@ -69,6 +72,8 @@ class Server:
             raise Unavailable("has no access log")
         if profile.startswith("logged-") and not self.has_log_formats:
             raise Unavailable("has no access log of that format")
+        if http2 and (pair is not None) not in self.http2:
+            raise Unavailable("has no HTTP/2" + " without TLS" * bool(self.http2))
         if pair is not None:
             if self.tls is None:
                 raise Unavailable("has no TLS")
@@ -229,6 +234,7 @@ SERVERS = [
         fastserve,
         has_log_formats=True,
         tls=with_flags(fastserve, "--ssl-certfile", "--ssl-keyfile"),
+        http2=(True, False),
     ),
     Server(
         "uvicorn",
@@ -243,14 +249,16 @@ SERVERS = [
         "hypercorn",
         hypercorn,
         tls=with_flags(hypercorn, "--certfile", "--keyfile"),
+        http2=(True, False),
     ),
-    Server("daphne", "Daphne", "daphne", daphne, tls=daphne_tls),
+    Server("daphne", "Daphne", "daphne", daphne, tls=daphne_tls, http2=(True,)),
     Server(
         "granian",
         "Granian",
         "granian",
         granian,
         tls=with_flags(granian, "--ssl-certificate", "--ssl-keyfile"),
+        http2=(True, False),
     ),
     Server(
         "fastpysgi",

@@ -41,7 +41,8 @@ class Workload:
     constant says nothing about this workload. `kind` is "load" (a generator runs against it),
     "idle" (connections are opened, used once and held), "echo" (WebSocket messages come back) or
     "broadcast" (each message goes to every connection). WebSocket messages have `size` bytes;
-    `pipeline` of them are under way at once on each connection. `tls`: over HTTPS.
+    `pipeline` of them are under way at once on each connection; of HTTP/2 it is streams. `tls`:
+    over HTTPS.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Workload:
     text: bool = False
     deflate: bool = False
     tls: bool = False
+    http2: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What it is measured and reported with."""
+        return "websocket" if self.websocket else "http2" if self.http2 else "compare"
 
     @property
     def websocket(self) -> bool:
@@ -90,6 +97,17 @@ class Workload:
 def posting(size: int) -> dict[str, object]:
     digits = b"%d" % size
     return {"app": "raw:length", "body": b"x" * size, "answer": digits, "limit_body": digits}
+
+
+def over_http2(streams: int, **more: object) -> dict[str, object]:
+    """Streams at once on each connection, of which there are fewer where they carry several."""
+    connections = 64 if streams == 1 else 16
+    return {
+        "pipeline": streams,
+        "connections": connections,
+        "http2": True,
+        "limit_body": None,
+    } | more
 
 
 def echoing(size: int, **more: object) -> dict[str, object]:
@@ -165,6 +183,31 @@ WORKLOADS = [
         connections=16,
         default=False,
         **echoing(64, text=True),
+    ),
+]
+WORKLOADS += [
+    Workload("h2c-hello", "Hello, h2c, 1 stream", **over_http2(1)),
+    Workload("h2c-hello-32", "Hello, h2c, 32 streams", **over_http2(32)),
+    Workload(
+        "h2c-browser-32",
+        "Hello, h2c, 32 streams, a browser's headers",
+        # Of a connection nothing is said over HTTP/2.
+        **over_http2(32, headers=tuple(each for each in BROWSER if each[0] != "Connection")),
+    ),
+    Workload(
+        "h2c-download1m",
+        "Download 1 MiB, h2c",
+        **over_http2(1, app="raw:download", answer=b"x" * (1 << 20), connections=8),
+    ),
+    Workload(
+        "h2c-upload1m", "Upload 1 MiB, h2c", **(posting(1 << 20) | over_http2(1, connections=8))
+    ),
+    Workload("h2-tls-hello-32", "Hello, h2 over TLS, 32 streams", **over_http2(32, tls=True)),
+    Workload(
+        "h2c-one-32",
+        "Hello, h2c, 32 streams of one connection",
+        default=False,
+        **over_http2(32, connections=1),
     ),
 ]
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
