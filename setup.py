@@ -28,6 +28,7 @@ MODULES = {
     "board": [],
     "buffer": [],
     "headers": ["fs_scan"],
+    "fields": ["fs_scan"],
     "deadlines": [],
     "access_text": ["fs_date", "fs_scan"],
     "access_format": [],

@@ -25,6 +25,7 @@ NATIVE = [
     ("leaves", "B"),  # declarations of stratum A
     ("buffer", "B"),
     ("headers", "B"),
+    ("fields", "B"),
     ("networks", "B"),
     ("proxy_protocol", "B"),
     ("forwarded", "B"),

@@ -3,11 +3,11 @@
 from ..asgi.exchange cimport Exchange, Sink
 from ..buffer cimport WriteBuffer
 from ..deadlines cimport monotonic_us
+from ..fields cimport ResponseFacts
 from ..outlet cimport Outlet
 from ..request_ids cimport write_request_id
 from ..shared cimport Shared
 from .parser cimport RequestParser
-from .writer cimport ResponseFacts
 
 cdef enum:
     DISCARD_MOST = 65536            # unwanted body we read to keep the connection
