@@ -74,6 +74,7 @@ MODULES = {
     "http2.policy": [],
     "http2.frames": ["fs_h2_frame"],
     "http2.writer": ["fs_h2_frame"],
+    "http2.guard": [],
 }
 
 DIRECTIVES = {

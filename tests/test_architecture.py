@@ -39,6 +39,7 @@ NATIVE = [
     ("http2.policy", "B"),
     ("http2.frames", "B"),
     ("http2.writer", "B"),
+    ("http2.guard", "B"),
     ("board", "C"),
     ("deadlines", "C"),
     ("access_text", "B"),
