@@ -84,6 +84,14 @@ def log_level() -> Iterator[None]:
     logger.setLevel(level)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of `carrier` runs on every version of HTTP."""
+    if "carrier" in metafunc.fixturenames:
+        from support.carriers import CARRIERS
+
+        metafunc.parametrize("carrier", CARRIERS, ids=lambda each: each.name)
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Any:
     """An authority that issues certificates into the test's directory."""

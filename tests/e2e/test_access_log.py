@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 from support.apps import answer, body, read_body, start
+from support.carriers import HTTP1, Carrier
 from support.client import Client, Truncated, request
 from support.server import Running, serve
 from support.stage import Stage
 
 LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<client>\S+) "
-    r'"(?P<method>\S+) (?P<target>\S+) (?P<version>HTTP/1\.[01])" '
+    r'"(?P<method>\S+) (?P<target>\S+) (?P<version>HTTP/1\.[01]|HTTP/2)" '
     r"(?P<status>\d{3}) (?P<bytes>\d+) (?P<ms>\d+\.\d{3})ms"
 )
 
@@ -59,9 +60,11 @@ def lines(capfd: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     return Lines(capfd)
 
 
-def logged(app: Any, lines: Lines, act: Callable[[Running], Any], **options: Any) -> re.Match[str]:
+def logged(
+    carrier: Carrier, app: Any, lines: Lines, act: Callable[[Running], Any], **options: Any
+) -> re.Match[str]:
     """The one line that `act` leads to."""
-    with serve(app, lifespan="off", access_log=True, **options) as server:
+    with carrier.serve(app, lifespan="off", access_log=True, **options) as server:
         act(server)
         found = lines.one()
     assert len(lines.now()) == 1
@@ -72,7 +75,9 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await answer(send, b"hello")
 
 
-def test_a_line_has_client_request_status_bytes_and_duration(lines: Lines) -> None:
+def test_a_line_has_client_request_status_bytes_and_duration(
+    carrier: Carrier, lines: Lines
+) -> None:
     names: list[Any] = []
 
     def act(server: Running) -> None:
@@ -80,37 +85,37 @@ def test_a_line_has_client_request_status_bytes_and_duration(lines: Lines) -> No
         names.append(client.sock.getsockname())
         client.get("/a/b?c=d%20e")
 
-    line = logged(hello, lines, act)
+    line = logged(carrier, hello, lines, act)
     host, port = names[0]
     assert line["client"] == f"{host}:{port}"
     assert line["method"] == "GET"
     assert line["target"] == "/a/b?c=d%20e"
-    assert line["version"] == "HTTP/1.1"
+    assert line["version"] == carrier.name
     assert (line["status"], line["bytes"]) == ("200", "5")
     assert 0 <= float(line["ms"]) < 10_000
 
 
 def test_the_time_is_local_and_now(lines: Lines) -> None:
     before = time.time()
-    line = logged(hello, lines, lambda server: server.get("/"))
+    line = logged(HTTP1, hello, lines, lambda server: server.get("/"))
     told = time.mktime(time.strptime(line["time"], "%Y-%m-%d %H:%M:%S"))
     assert before - 2 <= told <= time.time() + 2
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="the machine has no IPv6")
 def test_an_ipv6_client_is_in_brackets(lines: Lines) -> None:
-    line = logged(hello, lines, lambda server: server.get("/"), host="::1")
+    line = logged(HTTP1, hello, lines, lambda server: server.get("/"), host="::1")
     assert re.fullmatch(r"\[::1\]:\d+", line["client"])
 
 
 def test_a_client_on_a_unix_socket(lines: Lines, tmp_path: Path) -> None:
-    line = logged(hello, lines, lambda server: server.get("/"), uds=str(tmp_path / "s"))
+    line = logged(HTTP1, hello, lines, lambda server: server.get("/"), uds=str(tmp_path / "s"))
     assert line["client"] == "unix"
 
 
 def test_the_version_of_the_request_is_told(lines: Lines) -> None:
     data = request("GET").replace(b"HTTP/1.1", b"HTTP/1.0")
-    line = logged(hello, lines, lambda server: server.connect().ask(data))
+    line = logged(HTTP1, hello, lines, lambda server: server.connect().ask(data))
     assert line["version"] == "HTTP/1.0"
 
 
@@ -126,23 +131,27 @@ def test_every_request_of_a_connection_has_its_line_in_order(lines: Lines) -> No
     assert len({line["client"] for line in found}) == 1
 
 
-def test_bytes_are_those_of_the_body_alone(lines: Lines) -> None:
+def test_bytes_are_those_of_the_body_alone(carrier: Carrier, lines: Lines) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())
         for _ in range(10):
             await send(body(b"x" * 1000, more=True))
         await send(body())
 
-    line = logged(app, lines, lambda server: server.get("/"))
+    line = logged(carrier, app, lines, lambda server: server.get("/"))
     assert line["bytes"] == "10000"
 
 
-def test_head_sends_no_bytes(lines: Lines) -> None:
-    line = logged(hello, lines, lambda server: server.connect().ask(request("HEAD"), "HEAD"))
+def test_head_sends_no_bytes(carrier: Carrier, lines: Lines) -> None:
+    line = logged(
+        carrier, hello, lines, lambda server: server.connect().ask(request("HEAD"), "HEAD")
+    )
     assert (line["method"], line["status"], line["bytes"]) == ("HEAD", "200", "0")
 
 
-def test_the_line_is_written_when_the_exchange_ends_and_not_before(lines: Lines) -> None:
+def test_the_line_is_written_when_the_exchange_ends_and_not_before(
+    carrier: Carrier, lines: Lines
+) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -152,7 +161,7 @@ def test_the_line_is_written_when_the_exchange_ends_and_not_before(lines: Lines)
             await stage.until("go")
         await send(body())
 
-    with serve(app, lifespan="off", access_log=True) as server:
+    with carrier.serve(app, lifespan="off", access_log=True) as server:
         slow = server.connect()
         slow.send(request("GET", "/slow"))
         slow.head()
@@ -162,7 +171,7 @@ def test_the_line_is_written_when_the_exchange_ends_and_not_before(lines: Lines)
         assert lines.wait(2)[1]["target"] == "/slow"
 
 
-def test_the_duration_is_that_of_the_exchange(lines: Lines) -> None:
+def test_the_duration_is_that_of_the_exchange(carrier: Carrier, lines: Lines) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -170,7 +179,7 @@ def test_the_duration_is_that_of_the_exchange(lines: Lines) -> None:
         await stage.until("go")
         await answer(send)
 
-    with serve(app, lifespan="off", access_log=True) as server:
+    with carrier.serve(app, lifespan="off", access_log=True) as server:
         client = server.connect()
         client.send(request("GET"))
         stage.wait("started")
@@ -181,11 +190,11 @@ def test_the_duration_is_that_of_the_exchange(lines: Lines) -> None:
         assert 150 <= float(lines.one()["ms"]) <= taken + 1000
 
 
-def test_an_application_error_is_500(lines: Lines, logs: Any) -> None:
+def test_an_application_error_is_500(carrier: Carrier, lines: Lines, logs: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("crash")
 
-    assert logged(app, lines, lambda server: server.get("/"))["status"] == "500"
+    assert logged(carrier, app, lines, lambda server: server.get("/"))["status"] == "500"
 
 
 def leave(data: bytes, stage: Stage, way: str = "reset") -> Callable[[Running], None]:
@@ -193,13 +202,15 @@ def leave(data: bytes, stage: Stage, way: str = "reset") -> Callable[[Running], 
         client = server.connect()
         client.send(data)
         stage.wait("started")
-        getattr(client, way)()
+        client.leave(way)
 
     return act
 
 
 @pytest.mark.parametrize("way", ["close", "reset"])
-def test_a_client_that_leaves_before_the_answer_is_499(way: str, lines: Lines) -> None:
+def test_a_client_that_leaves_before_the_answer_is_499(
+    carrier: Carrier, way: str, lines: Lines
+) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -207,11 +218,13 @@ def test_a_client_that_leaves_before_the_answer_is_499(way: str, lines: Lines) -
         stage.mark("started")
         await receive()
 
-    line = logged(app, lines, leave(request("GET", "/gone"), stage, way))
+    line = logged(carrier, app, lines, leave(request("GET", "/gone"), stage, way))
     assert (line["target"], line["status"], line["bytes"]) == ("/gone", "499", "0")
 
 
-def test_a_client_that_leaves_in_the_answer_is_499_with_what_was_sent(lines: Lines) -> None:
+def test_a_client_that_leaves_in_the_answer_is_499_with_what_was_sent(
+    carrier: Carrier, lines: Lines
+) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -221,11 +234,11 @@ def test_a_client_that_leaves_in_the_answer_is_499_with_what_was_sent(lines: Lin
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    line = logged(app, lines, leave(request("GET"), stage))
+    line = logged(carrier, app, lines, leave(request("GET"), stage))
     assert (line["status"], line["bytes"]) == ("499", "100")
 
 
-def test_a_client_that_leaves_in_its_own_body_is_499(lines: Lines) -> None:
+def test_a_client_that_leaves_in_its_own_body_is_499(carrier: Carrier, lines: Lines) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -233,11 +246,11 @@ def test_a_client_that_leaves_in_its_own_body_is_499(lines: Lines) -> None:
         await read_body(receive)
 
     data = request("POST", "/", "Content-Length: 10") + b"half"
-    assert logged(app, lines, leave(data, stage))["status"] == "499"
+    assert logged(carrier, app, lines, leave(data, stage))["status"] == "499"
 
 
 def test_a_client_that_leaves_in_a_file_is_499_with_what_was_sent(
-    lines: Lines, tmp_path: Path
+    carrier: Carrier, lines: Lines, tmp_path: Path
 ) -> None:
     stage, size = Stage(), 32 << 20
     path = tmp_path / "big"
@@ -253,20 +266,20 @@ def test_a_client_that_leaves_in_a_file_is_499_with_what_was_sent(
         client = server.connect(receive_buffer=65536)
         client.send(request("GET"))
         client.head()
-        client.take(1000)
-        client.reset()
+        client.read(1000)
+        client.leave()
 
-    line = logged(app, lines, act)
+    line = logged(carrier, app, lines, act)
     assert line["status"] == "499"
     assert 1000 <= int(line["bytes"]) < size
 
 
-def test_a_client_that_leaves_after_the_answer_is_no_499(lines: Lines) -> None:
+def test_a_client_that_leaves_after_the_answer_is_no_499(carrier: Carrier, lines: Lines) -> None:
     def act(server: Running) -> None:
         with server.connect() as client:
             client.get("/")
 
-    assert logged(hello, lines, act)["status"] == "200"
+    assert logged(carrier, hello, lines, act)["status"] == "200"
 
 
 def test_a_connection_without_a_request_writes_no_line(lines: Lines) -> None:
@@ -277,7 +290,7 @@ def test_a_connection_without_a_request_writes_no_line(lines: Lines) -> None:
             client.assert_closed()
         server.get("/seen")
 
-    assert logged(hello, lines, act)["target"] == "/seen"
+    assert logged(HTTP1, hello, lines, act)["target"] == "/seen"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +309,7 @@ def test_a_refused_request_has_a_line_too(data: bytes, status: str, lines: Lines
             client.send(data)
             client.response()
 
-    assert logged(hello, lines, act)["status"] == status
+    assert logged(HTTP1, hello, lines, act)["status"] == status
 
 
 @pytest.mark.parametrize(
@@ -319,7 +332,7 @@ def test_a_line_cannot_be_forged(target: str, lines: Lines) -> None:
         with server.connect() as client:
             client.ask(request("GET", target))
 
-    line = logged(hello, lines, act)
+    line = logged(HTTP1, hello, lines, act)
     assert '"' not in line["target"]
     assert "\\" not in line["target"]
     assert line["target"].isprintable()
@@ -332,7 +345,7 @@ def test_a_method_or_header_cannot_forge_a_line(lines: Lines) -> None:
             client.send(b'GET"x / HTTP/1.1\r\nHost: a\r\nX: "\r\n\r\n')
             client.response()
 
-    logged(hello, lines, act)
+    logged(HTTP1, hello, lines, act)
 
 
 def test_no_line_without_an_access_log(lines: Lines) -> None:
@@ -348,7 +361,7 @@ def test_what_is_buffered_is_written_when_the_server_stops(lines: Lines) -> None
     assert len(lines.now()) == 50
 
 
-def test_a_line_of_an_exchange_cut_by_the_stop_is_written(lines: Lines) -> None:
+def test_a_line_of_an_exchange_cut_by_the_stop_is_written(carrier: Carrier, lines: Lines) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -356,7 +369,9 @@ def test_a_line_of_an_exchange_cut_by_the_stop_is_written(lines: Lines) -> None:
         await read_body(receive)
         await receive()
 
-    with serve(app, lifespan="off", access_log=True, timeout_graceful_shutdown=0.05) as server:
+    with carrier.serve(
+        app, lifespan="off", access_log=True, timeout_graceful_shutdown=0.05
+    ) as server:
         client = server.connect()
         server.clients.clear()
         client.send(request("GET", "/cut"))
@@ -397,7 +412,9 @@ def test_the_command_writes_lines_to_stdout_and_flushes_them_at_exit(tmp_path: P
     assert [line and line["target"] for line in found] == [f"/{number}" for number in range(5)]
 
 
-def test_a_truncated_answer_keeps_the_status_that_was_sent(lines: Lines, logs: Any) -> None:
+def test_a_truncated_answer_keeps_the_status_that_was_sent(
+    carrier: Carrier, lines: Lines, logs: Any
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())
         await send(body(b"begun", more=True))
@@ -407,4 +424,4 @@ def test_a_truncated_answer_keeps_the_status_that_was_sent(lines: Lines, logs: A
         with server.connect() as client, pytest.raises(Truncated):
             client.get("/")
 
-    assert logged(app, lines, act)["status"] == "200"
+    assert logged(carrier, app, lines, act)["status"] == "200"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.apps import body, start
+from support.carriers import Carrier
 from support.client import request
 from support.server import serve
 from support.stage import Stage
@@ -18,7 +19,7 @@ async def results(*awaitables: Any) -> list[Any]:
     return await asyncio.gather(*awaitables, return_exceptions=True)
 
 
-def test_a_send_that_breaks_the_rules_raises_where_it_is_awaited() -> None:
+def test_a_send_that_breaks_the_rules_raises_where_it_is_awaited(carrier: Carrier) -> None:
     found: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -29,13 +30,13 @@ def test_a_send_that_breaks_the_rules_raises_where_it_is_awaited() -> None:
         found.extend(await results(send(start()), send({"type": "http.nonsense"})))
         await send(body(b"done"))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.ask(request("GET")).body == b"done"
     assert found[0] is None
     assert isinstance(found[1], RuntimeError)
 
 
-def test_a_send_that_another_thread_calls_is_done_where_it_is_awaited() -> None:
+def test_a_send_that_another_thread_calls_is_done_where_it_is_awaited(carrier: Carrier) -> None:
     # asgiref's async_to_sync(send), as of synchronous consumers of Channels.
     async def app(scope: Any, receive: Any, send: Any) -> None:
         dropped = await asyncio.to_thread(send, start(404))
@@ -45,7 +46,7 @@ def test_a_send_that_another_thread_calls_is_done_where_it_is_awaited() -> None:
             await asyncio.to_thread(asyncio.run, (await asyncio.to_thread(send, body(b"x"))))
         await (await asyncio.to_thread(send, body(b"done")))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         response = client.ask(request("GET"))
     assert (response.status, response.body) == (200, b"done")
 
@@ -91,7 +92,7 @@ def test_one_peer_that_is_gone_does_not_break_off_a_broadcast() -> None:
 
 
 @pytest.mark.parametrize("how", ["create_task", "wait_for", "shield"])
-def test_send_and_receive_can_be_made_tasks(how: str) -> None:
+def test_send_and_receive_can_be_made_tasks(carrier: Carrier, how: str) -> None:
     found: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -104,6 +105,6 @@ def test_send_and_receive_can_be_made_tasks(how: str) -> None:
         await wrap(send(start()))
         await wrap(send(body(b"done")))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.ask(request("GET")).body == b"done"
     assert found == ["http.request"]

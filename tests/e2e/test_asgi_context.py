@@ -13,6 +13,7 @@ import anyio.to_thread
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from support.apps import answer, body, lifespan_aware, read_body, start
+from support.carriers import Carrier
 from support.client import request
 from support.server import serve
 from support.stage import Stage
@@ -26,15 +27,15 @@ def loop(request: pytest.FixtureRequest) -> Iterator[str]:
     return request.param
 
 
-def ask(app: Any, loop: str, data: bytes = request("GET")) -> bytes:
+def ask(carrier: Carrier, app: Any, loop: str, data: bytes = request("GET")) -> bytes:
     """The body of the answer to one request; the application must answer 200."""
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         response = client.ask(data)
         assert response.status == 200
         return response.body
 
 
-def test_line_25_requests_run_in_the_loop_of_the_lifespan(loop: str) -> None:
+def test_line_25_requests_run_in_the_loop_of_the_lifespan(carrier: Carrier, loop: str) -> None:
     loops: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -44,14 +45,14 @@ def test_line_25_requests_run_in_the_loop_of_the_lifespan(loop: str) -> None:
         else:
             await answer(send)
 
-    with serve(app, loop=loop) as server:
+    with carrier.serve(app, loop=loop) as server:
         server.get("/")
         server.get("/")
     assert len(loops) == 3
     assert len(set(loops)) == 1
 
 
-def test_line_25_requests_see_what_the_lifespan_set(loop: str) -> None:
+def test_line_25_requests_see_what_the_lifespan_set(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             mark.set("from lifespan")
@@ -59,7 +60,7 @@ def test_line_25_requests_see_what_the_lifespan_set(loop: str) -> None:
         else:
             await answer(send, mark.get().encode())
 
-    with serve(app, loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, loop=loop) as server, server.connect() as client:
         assert [client.get("/").body for _ in range(2)] == [b"from lifespan"] * 2
 
 
@@ -79,9 +80,12 @@ def leaky(seen: list[str]) -> Any:
     return app
 
 
-def test_line_25_requests_do_not_inherit_each_others_context(loop: str) -> None:
+def test_line_25_requests_do_not_inherit_each_others_context(carrier: Carrier, loop: str) -> None:
     seen: list[str] = []
-    with serve(leaky(seen), lifespan="off", loop=loop) as server, server.connect() as client:
+    with (
+        carrier.serve(leaky(seen), lifespan="off", loop=loop) as server,
+        server.connect() as client,
+    ):
         for number in range(3):
             client.get(f"/{number}")
         server.get("/other")
@@ -96,7 +100,7 @@ def test_line_25_pipelined_requests_do_not_inherit_each_others_context(loop: str
     assert seen == ["none"] * 10
 
 
-def test_line_25_a_request_that_waits_keeps_its_context(loop: str) -> None:
+def test_line_25_a_request_that_waits_keeps_its_context(carrier: Carrier, loop: str) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -105,7 +109,7 @@ def test_line_25_a_request_that_waits_keeps_its_context(loop: str) -> None:
         await stage.until("go")
         await answer(send, mark.get().encode())
 
-    with serve(app, lifespan="off", loop=loop) as server:
+    with carrier.serve(app, lifespan="off", loop=loop) as server:
         clients = [server.connect() for _ in range(5)]
         for number, client in enumerate(clients):
             client.send(request("GET", f"/{number}"))
@@ -114,7 +118,7 @@ def test_line_25_a_request_that_waits_keeps_its_context(loop: str) -> None:
         assert [c.response().body for c in clients] == [b"/%d" % n for n in range(5)]
 
 
-def test_line_25_tasks_of_a_request_get_a_copy_of_its_context(loop: str) -> None:
+def test_line_25_tasks_of_a_request_get_a_copy_of_its_context(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         mark.set("outer")
 
@@ -126,10 +130,10 @@ def test_line_25_tasks_of_a_request_get_a_copy_of_its_context(loop: str) -> None
         found = await asyncio.create_task(inner())
         await answer(send, f"{found} {mark.get()}".encode())
 
-    assert ask(app, loop) == b"outer outer"
+    assert ask(carrier, app, loop) == b"outer outer"
 
 
-def test_the_current_task_stays_the_same_and_is_distinct(loop: str) -> None:
+def test_the_current_task_stays_the_same_and_is_distinct(carrier: Carrier, loop: str) -> None:
     tasks: list[list[Any]] = []
     stage = Stage()
 
@@ -146,7 +150,7 @@ def test_the_current_task_stays_the_same_and_is_distinct(loop: str) -> None:
         await answer(send)
         mine.append(asyncio.current_task())
 
-    with serve(app, lifespan="off", loop=loop) as server:
+    with carrier.serve(app, lifespan="off", loop=loop) as server:
         clients = [server.connect() for _ in range(3)]
         for client in clients:
             client.send(request("GET"))
@@ -161,7 +165,7 @@ def test_the_current_task_stays_the_same_and_is_distinct(loop: str) -> None:
     assert len({id(mine[0]) for mine in tasks}) == 4
 
 
-def test_the_current_task_is_a_usable_task(loop: str) -> None:
+def test_the_current_task_is_a_usable_task(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -178,10 +182,10 @@ def test_the_current_task_is_a_usable_task(loop: str) -> None:
         assert task in asyncio.all_tasks(), "debuggers and anyio look for it there"
         await answer(send, b"ok")
 
-    assert ask(app, loop) == b"ok"
+    assert ask(carrier, app, loop) == b"ok"
 
 
-def test_no_task_is_current_between_requests(loop: str) -> None:
+def test_no_task_is_current_between_requests(carrier: Carrier, loop: str) -> None:
     """A task entered for a request must be left when it waits."""
     stage = Stage()
 
@@ -191,11 +195,11 @@ def test_no_task_is_current_between_requests(loop: str) -> None:
         await asyncio.sleep(0)
         await answer(send)
 
-    ask(app, loop)
+    ask(carrier, app, loop)
     assert stage.wait("current") is None
 
 
-def test_timeout_cancels_what_takes_too_long(loop: str) -> None:
+def test_timeout_cancels_what_takes_too_long(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         try:
             async with asyncio.timeout(0.01):
@@ -203,10 +207,10 @@ def test_timeout_cancels_what_takes_too_long(loop: str) -> None:
         except TimeoutError:
             await answer(send, b"timed out")
 
-    assert ask(app, loop) == b"timed out"
+    assert ask(carrier, app, loop) == b"timed out"
 
 
-def test_timeout_before_the_first_wait(loop: str) -> None:
+def test_timeout_before_the_first_wait(carrier: Carrier, loop: str) -> None:
     """The application is started inside the read callback, where a task must already exist."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -214,10 +218,10 @@ def test_timeout_before_the_first_wait(loop: str) -> None:
             await read_body(receive)
             await answer(send, b"in time")
 
-    assert ask(app, loop) == b"in time"
+    assert ask(carrier, app, loop) == b"in time"
 
 
-def test_wait_for_on_receive(loop: str) -> None:
+def test_wait_for_on_receive(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         first = await asyncio.wait_for(receive(), 10)
         assert first["type"] == "http.request"
@@ -226,10 +230,10 @@ def test_wait_for_on_receive(loop: str) -> None:
         except TimeoutError:
             await answer(send, b"no more")
 
-    assert ask(app, loop) == b"no more"
+    assert ask(carrier, app, loop) == b"no more"
 
 
-def test_a_cancelled_receive_loses_nothing(loop: str) -> None:
+def test_a_cancelled_receive_loses_nothing(carrier: Carrier, loop: str) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -241,22 +245,22 @@ def test_a_cancelled_receive_loses_nothing(loop: str) -> None:
         stage.mark("cancelled")
         await answer(send, await read_body(receive))
 
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         client.send(request("POST", "/", "Content-Length: 5"))
         stage.wait("cancelled")
         client.send(b"hello")
         assert client.response().body == b"hello"
 
 
-def test_receive_in_a_task_of_its_own(loop: str) -> None:
+def test_receive_in_a_task_of_its_own(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         message = await asyncio.create_task(receive())
         await answer(send, message["body"])
 
-    assert ask(app, loop, request("POST", body=b"hello")) == b"hello"
+    assert ask(carrier, app, loop, request("POST", body=b"hello")) == b"hello"
 
 
-def test_gather_of_receive_and_send(loop: str) -> None:
+def test_gather_of_receive_and_send(carrier: Carrier, loop: str) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -265,21 +269,21 @@ def test_gather_of_receive_and_send(loop: str) -> None:
         message, _ = await asyncio.gather(receive(), send(body(b"lo")))
         stage.mark("message", message)
 
-    assert ask(app, loop) == b"hello"
+    assert ask(carrier, app, loop) == b"hello"
     assert stage.wait("message") == {"type": "http.disconnect"}
 
 
-def test_shield_and_wait(loop: str) -> None:
+def test_shield_and_wait(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         message = await asyncio.shield(receive())
         sending = [asyncio.ensure_future(send(start()))]
         await asyncio.wait(sending)
         await send(body(message["body"]))
 
-    assert ask(app, loop, request("POST", body=b"hello")) == b"hello"
+    assert ask(carrier, app, loop, request("POST", body=b"hello")) == b"hello"
 
 
-def test_task_group_inside_the_application(loop: str) -> None:
+def test_task_group_inside_the_application(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def part(number: int) -> int:
             await asyncio.sleep(0)
@@ -289,10 +293,10 @@ def test_task_group_inside_the_application(loop: str) -> None:
             parts = [group.create_task(part(number)) for number in range(5)]
         await answer(send, str(sum(each.result() for each in parts)).encode())
 
-    assert ask(app, loop) == b"10"
+    assert ask(carrier, app, loop) == b"10"
 
 
-def test_task_group_whose_member_fails(loop: str) -> None:
+def test_task_group_whose_member_fails(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def fail() -> None:
             await asyncio.sleep(0)
@@ -305,10 +309,12 @@ def test_task_group_whose_member_fails(loop: str) -> None:
         except* ValueError:
             await answer(send, b"caught")
 
-    assert ask(app, loop) == b"caught"
+    assert ask(carrier, app, loop) == b"caught"
 
 
-def test_streaming_with_a_disconnect_listener_as_starlette_below_2_4(loop: str) -> None:
+def test_streaming_with_a_disconnect_listener_as_starlette_below_2_4(
+    carrier: Carrier, loop: str
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def listen() -> None:
             while (await receive())["type"] != "http.disconnect":
@@ -326,10 +332,10 @@ def test_streaming_with_a_disconnect_listener_as_starlette_below_2_4(loop: str) 
             group.start_soon(listen)
             await stream()
 
-    assert ask(app, loop) == b"xxx"
+    assert ask(carrier, app, loop) == b"xxx"
 
 
-def test_anyio_cancel_scopes(loop: str) -> None:
+def test_anyio_cancel_scopes(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         with anyio.move_on_after(0.01) as outer:
             await anyio.sleep_forever()
@@ -342,10 +348,10 @@ def test_anyio_cancel_scopes(loop: str) -> None:
             await receive()
         await answer(send, b"ok")
 
-    assert ask(app, loop) == b"ok"
+    assert ask(carrier, app, loop) == b"ok"
 
 
-def test_anyio_worker_threads(loop: str) -> None:
+def test_anyio_worker_threads(carrier: Carrier, loop: str) -> None:
     """What FastAPI does with every endpoint that is a plain function."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -354,11 +360,11 @@ def test_anyio_worker_threads(loop: str) -> None:
         assert found[1] != threading.get_ident()
         await answer(send, found[0].encode())
 
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         assert [client.get("/").body for _ in range(3)] == [b"seen"] * 3
 
 
-def test_anyio_calls_back_from_its_threads(loop: str) -> None:
+def test_anyio_calls_back_from_its_threads(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         def work() -> bytes:
             message = anyio.from_thread.run(receive)
@@ -366,10 +372,10 @@ def test_anyio_calls_back_from_its_threads(loop: str) -> None:
 
         await answer(send, await anyio.to_thread.run_sync(work))
 
-    assert ask(app, loop, request("POST", body=b"hello")) == b"hello"
+    assert ask(carrier, app, loop, request("POST", body=b"hello")) == b"hello"
 
 
-def test_asgiref_sync_to_async(loop: str) -> None:
+def test_asgiref_sync_to_async(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         mark.set("seen")
         found = await sync_to_async(mark.get)()
@@ -377,11 +383,11 @@ def test_asgiref_sync_to_async(loop: str) -> None:
         assert own != threading.get_ident()
         await answer(send, found.encode())
 
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         assert [client.get("/").body for _ in range(3)] == [b"seen"] * 3
 
 
-def test_asgiref_async_to_sync_inside_a_thread(loop: str) -> None:
+def test_asgiref_async_to_sync_inside_a_thread(carrier: Carrier, loop: str) -> None:
     """Django's bridge: the coroutine must come back to the server's loop."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -392,10 +398,10 @@ def test_asgiref_async_to_sync_inside_a_thread(loop: str) -> None:
         same = await sync_to_async(lambda: async_to_sync(on_the_loop)())()
         await answer(send, str(same).encode())
 
-    assert ask(app, loop) == b"True"
+    assert ask(carrier, app, loop) == b"True"
 
 
-def test_a_task_left_behind_outlives_its_request(loop: str) -> None:
+def test_a_task_left_behind_outlives_its_request(carrier: Carrier, loop: str) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -407,7 +413,7 @@ def test_a_task_left_behind_outlives_its_request(loop: str) -> None:
         stage.mark("task", asyncio.create_task(background()))
         await answer(send)
 
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         client.get("/one")
         client.get("/two")
         stage.mark("go")
@@ -415,7 +421,7 @@ def test_a_task_left_behind_outlives_its_request(loop: str) -> None:
     assert sorted(stage.values("done")) == ["/one", "/two"]
 
 
-def test_cancel_from_inside_is_seen_inside(loop: str) -> None:
+def test_cancel_from_inside_is_seen_inside(carrier: Carrier, loop: str) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -427,4 +433,4 @@ def test_cancel_from_inside_is_seen_inside(loop: str) -> None:
         await asyncio.sleep(0)
         await answer(send, b"went on")
 
-    assert ask(app, loop) == b"went on"
+    assert ask(carrier, app, loop) == b"went on"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.apps import body, read_body, start
+from support.carriers import Carrier
 from support.client import request
 from support.server import serve
 from support.stage import Stage
@@ -23,13 +24,13 @@ async def gone(receive: Any) -> None:
         pass
 
 
-def leave_during(app: Any, stage: Stage, way: str = "reset") -> None:
+def leave_during(carrier: Carrier, app: Any, stage: Stage, way: str = "reset") -> None:
     """One request whose client leaves once the application has marked "started"."""
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         client = server.connect()
         client.send(request("GET"))
         stage.wait("started")
-        getattr(client, way)()
+        client.leave(way)
         stage.wait("over")
         # The server goes on serving.
         assert server.get("/alive").status == 200
@@ -66,7 +67,9 @@ async def send_until_error(send: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "reset"])
-def test_line_23_send_raises_an_oserror_of_the_servers_own(way: str, logs: Any) -> None:
+def test_line_23_send_raises_an_oserror_of_the_servers_own(
+    carrier: Carrier, way: str, logs: Any
+) -> None:
     stage = Stage()
     errors: list[BaseException] = []
 
@@ -77,20 +80,20 @@ def test_line_23_send_raises_an_oserror_of_the_servers_own(way: str, logs: Any) 
             except OSError as error:
                 errors.append(error)
 
-    leave_during(app_that(stage, act), stage, way)
+    leave_during(carrier, app_that(stage, act), stage, way)
     assert len(errors) == 4
     assert all(type(error) is not OSError for error in errors), "a subclass tells it apart"
     assert type(errors[0]).__module__.startswith("fastserve")
     assert logs.noise == []
 
 
-def test_line_23_an_uncaught_oserror_is_no_noise(logs: Any) -> None:
+def test_line_23_an_uncaught_oserror_is_no_noise(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
         await send(body(b"x"))
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert logs.noise == []
 
 
@@ -98,7 +101,7 @@ class FrameworkError(Exception):
     """What Starlette's ClientDisconnect is: no OSError, with the server's as its context."""
 
 
-def test_line_23_an_error_raised_from_it_is_no_noise(logs: Any) -> None:
+def test_line_23_an_error_raised_from_it_is_no_noise(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
@@ -107,11 +110,11 @@ def test_line_23_an_error_raised_from_it_is_no_noise(logs: Any) -> None:
         except OSError as error:
             raise FrameworkError from error
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert logs.noise == []
 
 
-def test_line_23_an_error_with_it_as_context_is_no_noise(logs: Any) -> None:
+def test_line_23_an_error_with_it_as_context_is_no_noise(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
@@ -120,11 +123,11 @@ def test_line_23_an_error_with_it_as_context_is_no_noise(logs: Any) -> None:
         except OSError:
             raise FrameworkError  # noqa: B904 - as frameworks do
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert logs.noise == []
 
 
-def test_line_23_an_error_that_hides_its_context_is_no_noise(logs: Any) -> None:
+def test_line_23_an_error_that_hides_its_context_is_no_noise(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
@@ -133,11 +136,11 @@ def test_line_23_an_error_that_hides_its_context_is_no_noise(logs: Any) -> None:
         except OSError:
             raise FrameworkError from None
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert logs.noise == []
 
 
-def test_line_23_groups_and_chains_of_it_are_no_noise(logs: Any) -> None:
+def test_line_23_groups_and_chains_of_it_are_no_noise(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
@@ -153,41 +156,45 @@ def test_line_23_groups_and_chains_of_it_are_no_noise(logs: Any) -> None:
         except* FrameworkError as errors:
             raise RuntimeError("wrapped once more") from errors
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert logs.noise == []
 
 
-def test_line_23_any_error_is_no_noise_once_the_connection_is_lost(logs: Any) -> None:
+def test_line_23_any_error_is_no_noise_once_the_connection_is_lost(
+    carrier: Carrier, logs: Any
+) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
         raise ValueError("because the client left")
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert logs.noise == []
 
 
-def test_line_23_it_is_told_at_debug_level(logs: Any) -> None:
+def test_line_23_it_is_told_at_debug_level(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
         await send(body(b"x"))
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert [record for record in logs.records if record.levelno == logging.DEBUG]
 
 
-def test_line_23_returning_after_the_client_left_is_no_noise(logs: Any) -> None:
+def test_line_23_returning_after_the_client_left_is_no_noise(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
         return
 
-    leave_during(app_that(stage, act), stage)
+    leave_during(carrier, app_that(stage, act), stage)
     assert logs.noise == []
 
 
-def test_line_23_a_client_that_leaves_before_the_start_is_no_noise(logs: Any) -> None:
+def test_line_23_a_client_that_leaves_before_the_start_is_no_noise(
+    carrier: Carrier, logs: Any
+) -> None:
     """read_body raises ConnectionError when it meets http.disconnect."""
     stage = Stage()
 
@@ -202,21 +209,23 @@ def test_line_23_a_client_that_leaves_before_the_start_is_no_noise(logs: Any) ->
         finally:
             stage.mark("over")
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         client = server.connect()
         client.send(request("POST", "/", "Content-Length: 10") + b"half")
         stage.wait("started")
-        client.reset()
+        client.leave()
         stage.wait("over")
         assert server.get("/alive").status == 200
     assert logs.noise == []
 
 
-def test_line_23_an_unrelated_crash_with_the_client_present_is_logged_once(logs: Any) -> None:
+def test_line_23_an_unrelated_crash_with_the_client_present_is_logged_once(
+    carrier: Carrier, logs: Any
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise OSError("a file is missing")
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         assert server.get("/").status == 500
     assert len(logs.noise) == 1
     assert "a file is missing" in logs.noise[0]
@@ -244,18 +253,18 @@ def test_line_23_a_half_closed_client_still_gets_its_answer() -> None:
         client.assert_closed()
 
 
-def test_line_23_many_clients_leave_at_once(logs: Any) -> None:
+def test_line_23_many_clients_leave_at_once(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 
     async def act(send: Any) -> None:
         await send(body(b"x"))
 
-    with serve(app_that(stage, act), lifespan="off") as server:
+    with carrier.serve(app_that(stage, act), lifespan="off") as server:
         clients = [server.connect() for _ in range(30)]
         for client in clients:
             client.send(request("GET"))
         stage.wait("started", 30)
         for number, client in enumerate(clients):
-            client.reset() if number % 2 else client.close()
+            client.leave("reset" if number % 2 else "close")
         stage.wait("over", 30)
     assert logs.noise == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from support.apps import body, sends, start
-from support.client import Truncated, request
-from support.server import serve
+from support.carriers import Carrier
+from support.client import request
 
 SECRET = "a detail the client must not see"
 
@@ -38,36 +38,28 @@ async def crash_in_start(scope: Any, receive: Any, send: Any) -> None:
 @pytest.mark.parametrize(
     "app", [crash_now, crash_later, crash_after_reading, crash_in_call, crash_in_start]
 )
-def test_line_24_an_exception_before_the_start_is_500_and_close(app: Any, logs: Any) -> None:
-    with serve(app, lifespan="off", interface="asgi3") as server, server.connect() as client:
+def test_line_24_an_exception_before_the_start_is_500(
+    carrier: Carrier, app: Any, logs: Any
+) -> None:
+    with (
+        carrier.serve(app, lifespan="off", interface="asgi3") as server,
+        server.connect() as client,
+    ):
         answer = client.get("/some/path")
         assert answer.status == 500
-        assert answer.header("connection") == "close"
         assert SECRET.encode() not in answer.body
-        client.assert_closed()
+        client.assert_refused(answer)
         assert server.get("/").status == 500
     assert len(logs.noise) == 2
     assert "/some/path" in logs.noise[0]
 
 
-def test_line_24_the_applications_traceback_is_logged_once(logs: Any) -> None:
-    with serve(crash_later, lifespan="off") as server:
+def test_line_24_the_applications_traceback_is_logged_once(carrier: Carrier, logs: Any) -> None:
+    with carrier.serve(crash_later, lifespan="off") as server:
         server.get("/")
     (text,) = logs.noise
     assert text.count(f"RuntimeError: {SECRET}") == 1
     assert "in crash_later" in text
-
-
-def truncated(app: Any, data: bytes = request("GET")) -> bytes:
-    """What came of a response that must be cut short."""
-    with serve(app, lifespan="off") as server, server.connect() as client:
-        client.send(data)
-        head = client.head()
-        assert head.status == 200
-        with pytest.raises(Truncated) as cut:
-            client.body(head)
-        assert client.ended
-        return cut.value.data
 
 
 async def crash_inside(scope: Any, receive: Any, send: Any) -> None:
@@ -91,12 +83,20 @@ async def return_inside(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize("app", [crash_inside, crash_inside_length, return_inside])
-def test_line_24_after_the_start_the_client_sees_the_truncation(app: Any, logs: Any) -> None:
-    truncated(app)
+def test_line_24_after_the_start_the_client_sees_the_truncation(
+    carrier: Carrier, app: Any, logs: Any
+) -> None:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
+        client.send(request("GET"))
+        head = client.head()
+        assert head.status == 200
+        client.truncated(head)
     assert len(logs.noise) == 1
 
 
-def test_line_24_what_was_sent_before_a_crash_in_one_step_still_arrives(logs: Any) -> None:
+def test_line_24_what_was_sent_before_a_crash_in_one_step_still_arrives(
+    carrier: Carrier, logs: Any
+) -> None:
     """Line 21: a body is in the send buffer when send() returns, so it is not lost."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -104,10 +104,12 @@ def test_line_24_what_was_sent_before_a_crash_in_one_step_still_arrives(logs: An
         await send(body(b"begun", more=True))
         raise RuntimeError(SECRET)
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("GET"))
-        assert client.head().status == 200
-        assert client.rest() == b"5\r\nbegun\r\n"
+        head = client.head()
+        assert head.status == 200
+        assert client.read(5) == b"begun"
+        client.truncated(head)
 
 
 async def return_at_once(scope: Any, receive: Any, send: Any) -> None:
@@ -120,35 +122,36 @@ async def return_after_reading(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize("app", [return_at_once, return_after_reading, sends(start())])
-def test_line_24_a_return_without_a_response_is_500(app: Any, logs: Any) -> None:
-    with serve(app, lifespan="off") as server, server.connect() as client:
-        assert client.get("/").status == 500
-        client.assert_closed()
+def test_line_24_a_return_without_a_response_is_500(carrier: Carrier, app: Any, logs: Any) -> None:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
+        answer = client.get("/")
+        assert answer.status == 500
+        client.assert_refused(answer)
     assert len(logs.noise) == 1
 
 
-def test_line_24_an_application_that_cancels_itself_is_500(logs: Any) -> None:
+def test_line_24_an_application_that_cancels_itself_is_500(carrier: Carrier, logs: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         asyncio.current_task().cancel()  # type: ignore[union-attr]
         await asyncio.sleep(0)
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         assert server.get("/").status == 500
         assert server.get("/").status == 500
 
 
-def test_line_24_an_exception_group_is_logged_whole(logs: Any) -> None:
+def test_line_24_an_exception_group_is_logged_whole(carrier: Carrier, logs: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise ExceptionGroup("several", [ValueError("first"), KeyError("second")])
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         assert server.get("/").status == 500
     (text,) = logs.noise
     assert "ValueError: first" in text
     assert "KeyError: 'second'" in text
 
 
-def test_line_24_a_crash_of_one_leaves_the_others_alone() -> None:
+def test_line_24_a_crash_of_one_leaves_the_others_alone(carrier: Carrier) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/crash":
             raise RuntimeError(SECRET)
@@ -156,14 +159,14 @@ def test_line_24_a_crash_of_one_leaves_the_others_alone() -> None:
         await asyncio.sleep(0)
         await send(body(b"fine"))
 
-    with serve(app, lifespan="off") as server, server.connect() as steady:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as steady:
         for _ in range(5):
             assert server.get("/crash").status == 500
             assert steady.get("/").body == b"fine"
 
 
-def test_line_24_a_target_in_the_log_cannot_forge_a_line(logs: Any) -> None:
-    with serve(crash_now, lifespan="off") as server:
+def test_line_24_a_target_in_the_log_cannot_forge_a_line(carrier: Carrier, logs: Any) -> None:
+    with carrier.serve(crash_now, lifespan="off") as server:
         assert server.get("/%0d%0aforged%1b[31m").status == 500
     (text,) = logs.noise
     assert "\nforged" not in text.partition("Traceback")[0]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.apps import answer, body, start
+from support.carriers import Carrier
 from support.client import request
 from support.server import serve
 from support.stage import Stage
@@ -68,9 +69,9 @@ def sends_file(path: Path, headers: list[tuple[bytes, bytes]], *parts: dict[str,
     return app
 
 
-def test_line_37_pathsend_sends_the_file(small: Path, loop: str) -> None:
+def test_line_37_pathsend_sends_the_file(carrier: Carrier, small: Path, loop: str) -> None:
     app = sends_path(small, length(10))
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         for _ in range(3):
             got = client.get("/")
             assert got.header("content-length") == "10"
@@ -78,36 +79,43 @@ def test_line_37_pathsend_sends_the_file(small: Path, loop: str) -> None:
             assert got.body == b"0123456789"
 
 
-def test_line_37_pathsend_without_a_length_is_framed_by_the_server(small: Path, loop: str) -> None:
+def test_line_37_pathsend_without_a_length_is_framed_by_the_server(
+    carrier: Carrier, small: Path, loop: str
+) -> None:
     app = sends_path(small, [])
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         for _ in range(2):
             assert client.get("/").body == b"0123456789"
+
+
+def test_line_37_pathsend_without_a_length_on_1_0(small: Path, loop: str) -> None:
+    app = sends_path(small, [])
+    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         old = client.ask(request("GET").replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert old.body == b"0123456789"
 
 
-def test_line_37_pathsend_of_an_empty_file(tmp_path: Path, loop: str) -> None:
+def test_line_37_pathsend_of_an_empty_file(carrier: Carrier, tmp_path: Path, loop: str) -> None:
     path = tmp_path / "empty"
     path.touch()
     app = sends_path(path, length(0))
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         assert client.get("/").body == b""
         assert client.get("/").body == b""
 
 
-def test_line_37_pathsend_honours_head(small: Path, loop: str) -> None:
+def test_line_37_pathsend_honours_head(carrier: Carrier, small: Path, loop: str) -> None:
     app = sends_path(small, length(10))
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         for _ in range(2):
             got = client.ask(request("HEAD"), "HEAD")
             assert got.header("content-length") == "10"
         assert client.get("/").body == b"0123456789"
 
 
-def test_line_37_pathsend_of_a_big_file(big: Path, loop: str) -> None:
+def test_line_37_pathsend_of_a_big_file(carrier: Carrier, big: Path, loop: str) -> None:
     app = sends_path(big, length(BIG))
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         assert client.get("/").body == big.read_bytes()
         assert client.get("/").body == big.read_bytes()
 
@@ -119,24 +127,31 @@ def test_line_37_pathsend_among_pipelined_requests(small: Path, loop: str) -> No
         assert [client.response().body for _ in range(10)] == [b"0123456789"] * 10
 
 
-def test_line_37_pathsend_over_a_unix_socket(big: Path, loop: str, tmp_path: Path) -> None:
+def test_line_37_pathsend_over_a_unix_socket(
+    carrier: Carrier, big: Path, loop: str, tmp_path: Path
+) -> None:
     app = sends_path(big, length(BIG))
     path = str(tmp_path / "s")
-    with serve(app, lifespan="off", loop=loop, uds=path) as server, server.connect() as client:
+    with (
+        carrier.serve(app, lifespan="off", loop=loop, uds=path) as server,
+        server.connect() as client,
+    ):
         assert client.get("/").body == big.read_bytes()
 
 
 @pytest.mark.parametrize("path", ["small", b"/bytes", None, "/no/such/file"])
-def test_line_37_pathsend_of_a_bad_path_is_a_clean_500(path: Any, logs: Any) -> None:
+def test_line_37_pathsend_of_a_bad_path_is_a_clean_500(
+    carrier: Carrier, path: Any, logs: Any
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, length(10)))
         await send({"type": "http.response.pathsend", "path": path})
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         assert server.get("/").status == 500
 
 
-def test_line_37_pathsend_is_the_whole_body(small: Path) -> None:
+def test_line_37_pathsend_is_the_whole_body(carrier: Carrier, small: Path) -> None:
     """Once per response, and not mixed with body messages."""
     raised: list[Exception] = []
 
@@ -149,13 +164,15 @@ def test_line_37_pathsend_is_the_whole_body(small: Path) -> None:
             raised.append(error)
         await send(body(b"0123456789"))
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         assert server.get("/").body == b"ab0123456789"
     assert len(raised) == 1
 
 
-def test_line_37_pathsend_with_another_length_is_refused(small: Path, logs: Any) -> None:
-    with serve(sends_path(small, length(11)), lifespan="off") as server:
+def test_line_37_pathsend_with_another_length_is_refused(
+    carrier: Carrier, small: Path, logs: Any
+) -> None:
+    with carrier.serve(sends_path(small, length(11)), lifespan="off") as server:
         assert server.get("/").status == 500
 
 
@@ -173,15 +190,15 @@ PARTS = [
 @pytest.mark.parametrize(("part", "wanted"), PARTS, ids=str)
 @pytest.mark.parametrize("framing", ["length", "none"])
 def test_line_37_zerocopysend_offset_and_count(
-    small: Path, part: Any, wanted: bytes, framing: str, loop: str
+    carrier: Carrier, small: Path, part: Any, wanted: bytes, framing: str, loop: str
 ) -> None:
     app = sends_file(small, length(len(wanted)) if framing == "length" else [], part)
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         for _ in range(2):
             assert client.get("/").body == wanted
 
 
-def test_line_37_zerocopysend_mixed_and_repeated(small: Path, loop: str) -> None:
+def test_line_37_zerocopysend_mixed_and_repeated(carrier: Carrier, small: Path, loop: str) -> None:
     app = sends_file(
         small,
         [],
@@ -191,15 +208,15 @@ def test_line_37_zerocopysend_mixed_and_repeated(small: Path, loop: str) -> None
         {"offset": 7, "count": 3, "more_body": True},
         {"body": b">"},
     )
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         for _ in range(2):
             got = client.get("/")
-            assert got.header("transfer-encoding") == "chunked"
+            assert got.all("transfer-encoding") == carrier.codings
             assert got.body == b"<012|789>"
 
 
 def test_line_37_zerocopysend_without_offset_goes_on_from_the_files_place(
-    small: Path, loop: str
+    carrier: Carrier, small: Path, loop: str
 ) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, []))
@@ -209,12 +226,12 @@ def test_line_37_zerocopysend_without_offset_goes_on_from_the_files_place(
             await send({**kind, "count": 2, "more_body": True})
             await send({**kind, "count": 2})
 
-    with serve(app, lifespan="off", loop=loop) as server:
+    with carrier.serve(app, lifespan="off", loop=loop) as server:
         assert server.get("/").body == b"4567"
 
 
 def test_line_37_zerocopysend_takes_a_file_descriptor_and_leaves_it_open(
-    small: Path, loop: str
+    carrier: Carrier, small: Path, loop: str
 ) -> None:
     stage = Stage()
 
@@ -227,21 +244,21 @@ def test_line_37_zerocopysend_takes_a_file_descriptor_and_leaves_it_open(
         finally:
             os.close(fd)
 
-    with serve(app, lifespan="off", loop=loop) as server:
+    with carrier.serve(app, lifespan="off", loop=loop) as server:
         assert server.get("/").body == b"0123456789"
         assert stage.wait("size") == 10
 
 
-def test_line_37_zerocopysend_of_a_big_file(big: Path, loop: str) -> None:
+def test_line_37_zerocopysend_of_a_big_file(carrier: Carrier, big: Path, loop: str) -> None:
     data = big.read_bytes()
     app = sends_file(big, [], {"offset": 1000, "count": BIG - 2000})
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         assert client.get("/").body == data[1000:-1000]
 
 
-def test_line_37_zerocopysend_honours_head(small: Path, loop: str) -> None:
+def test_line_37_zerocopysend_honours_head(carrier: Carrier, small: Path, loop: str) -> None:
     app = sends_file(small, length(10), {"offset": 0, "more_body": True}, {"body": b""})
-    with serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", loop=loop) as server, server.connect() as client:
         assert client.ask(request("HEAD"), "HEAD").header("content-length") == "10"
         assert client.get("/").body == b"0123456789"
 
@@ -252,9 +269,9 @@ def test_line_37_zerocopysend_honours_head(small: Path, loop: str) -> None:
     ids=str,
 )
 def test_line_37_zerocopysend_of_what_is_not_there_is_a_clean_500(
-    small: Path, part: Any, logs: Any
+    carrier: Carrier, small: Path, part: Any, logs: Any
 ) -> None:
-    with serve(sends_file(small, [], part), lifespan="off") as server:
+    with carrier.serve(sends_file(small, [], part), lifespan="off") as server:
         assert server.get("/").status == 500
 
 
@@ -272,7 +289,7 @@ def times_open(path: Path) -> int:
 
 @pytest.mark.parametrize("kind", ["pathsend", "zerocopysend"])
 def test_line_37_a_client_that_leaves_in_the_middle_is_no_noise(
-    big: Path, kind: str, loop: str, logs: Any
+    carrier: Carrier, big: Path, kind: str, loop: str, logs: Any
 ) -> None:
     stage = Stage()
 
@@ -289,13 +306,13 @@ def test_line_37_a_client_that_leaves_in_the_middle_is_no_noise(
         finally:
             stage.mark("over")
 
-    with serve(app, lifespan="off", loop=loop) as server:
+    with carrier.serve(app, lifespan="off", loop=loop) as server:
         for _ in range(3):
             client = server.connect(receive_buffer=65536)
             client.send(request("GET"))
             client.head()
-            client.take(1000)
-            client.reset()
+            client.read(1000)
+            client.leave()
         stage.wait("over", 3)
         assert stage.count("error") == 3
         assert server.get("/alive").status == 200
@@ -303,22 +320,24 @@ def test_line_37_a_client_that_leaves_in_the_middle_is_no_noise(
     assert logs.noise == []
 
 
-def test_line_37_a_slow_reader_gets_the_whole_file(big: Path, loop: str) -> None:
+def test_line_37_a_slow_reader_gets_the_whole_file(carrier: Carrier, big: Path, loop: str) -> None:
     app = sends_path(big, length(BIG))
     with (
-        serve(app, lifespan="off", loop=loop) as server,
+        carrier.serve(app, lifespan="off", loop=loop) as server,
         server.connect(receive_buffer=65536) as client,
     ):
         client.send(request("GET"))
         client.head()
         got = bytearray()
         while len(got) < BIG:
-            got += client.take(min(100_000, BIG - len(got)))
+            got += client.read(min(100_000, BIG - len(got)))
         assert bytes(got) == big.read_bytes()
         assert client.get("/").status == 200
 
 
-def test_line_37_other_requests_are_served_while_a_file_is_sent(big: Path, loop: str) -> None:
+def test_line_37_other_requests_are_served_while_a_file_is_sent(
+    carrier: Carrier, big: Path, loop: str
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/file":
             await sends_path(big, length(BIG))(scope, receive, send)
@@ -326,10 +345,10 @@ def test_line_37_other_requests_are_served_while_a_file_is_sent(big: Path, loop:
             await answer(send, b"quick")
 
     with (
-        serve(app, lifespan="off", loop=loop) as server,
+        carrier.serve(app, lifespan="off", loop=loop) as server,
         server.connect(receive_buffer=65536) as slow,
     ):
         slow.send(request("GET", "/file"))
         slow.head()
         assert [server.get("/").body for _ in range(5)] == [b"quick"] * 5
-        assert slow.take(BIG) == big.read_bytes()
+        assert slow.read(BIG) == big.read_bytes()

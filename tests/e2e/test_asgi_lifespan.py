@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.apps import answer
+from support.carriers import Carrier
 from support.client import request
 from support.server import serve
 from support.stage import Stage
@@ -37,9 +38,9 @@ class Life:
 
 
 @pytest.mark.parametrize("mode", ["auto", "on"])
-def test_line_34_once_and_in_order(mode: str) -> None:
+def test_line_34_once_and_in_order(carrier: Carrier, mode: str) -> None:
     app = Life()
-    with serve(app, lifespan=mode) as server:
+    with carrier.serve(app, lifespan=mode) as server:
         assert app.events == ["lifespan", "startup"]
         assert server.get("/").status == 200
         assert server.get("/").status == 200
@@ -120,7 +121,7 @@ def test_line_35_startup_failed_without_a_message() -> None:
         pytest.fail("it must not start")
 
 
-def test_line_35_shutdown_is_sent_after_the_connections_are_closed() -> None:
+def test_line_35_shutdown_is_sent_after_the_connections_are_closed(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -137,7 +138,7 @@ def test_line_35_shutdown_is_sent_after_the_connections_are_closed() -> None:
         await send({"type": "lifespan.shutdown.complete"})
 
     answers: list[bytes] = []
-    with serve(app, timeout_graceful_shutdown=10) as server:
+    with carrier.serve(app, timeout_graceful_shutdown=10) as server:
         client = server.connect()
         server.clients.clear()  # this one lives on past the stop
         client.send(request("GET"))
@@ -190,7 +191,7 @@ def test_line_35_shutdown_failed_is_logged(logs: Any) -> None:
     assert any("could not flush" in text for text in logs.noise)
 
 
-def test_line_35_shutdown_is_sent_though_a_request_hangs() -> None:
+def test_line_35_shutdown_is_sent_though_a_request_hangs(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -206,7 +207,7 @@ def test_line_35_shutdown_is_sent_though_a_request_hangs() -> None:
         stage.mark("shutdown")
         await send({"type": "lifespan.shutdown.complete"})
 
-    with serve(app, timeout_graceful_shutdown=0.05) as server:
+    with carrier.serve(app, timeout_graceful_shutdown=0.05) as server:
         client = server.connect()
         server.clients.clear()
         client.send(request("GET"))
@@ -216,7 +217,9 @@ def test_line_35_shutdown_is_sent_though_a_request_hangs() -> None:
     client.close()
 
 
-def test_line_36_state_is_one_dict_that_holds_the_servers_drain_event_alone() -> None:
+def test_line_36_state_is_one_dict_that_holds_the_servers_drain_event_alone(
+    carrier: Carrier,
+) -> None:
     states: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -228,13 +231,13 @@ def test_line_36_state_is_one_dict_that_holds_the_servers_drain_event_alone() ->
             states.append(scope["state"])
             await answer(send)
 
-    with serve(app) as server:
+    with carrier.serve(app) as server:
         server.get("/")
     assert states[0].keys() == {"fastserve_draining"}
     assert states[1]["key"] is states
 
 
-def test_line_36_what_is_set_after_startup_reaches_later_requests_only() -> None:
+def test_line_36_what_is_set_after_startup_reaches_later_requests_only(carrier: Carrier) -> None:
     """The server copies the namespace for each request, and copies what is there then."""
     stage = Stage()
     seen: list[bool] = []
@@ -252,7 +255,7 @@ def test_line_36_what_is_set_after_startup_reaches_later_requests_only() -> None
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    with serve(app) as server, server.connect() as client:
+    with carrier.serve(app) as server, server.connect() as client:
         client.get("/")
         stage.mark("go")
         stage.wait("set")

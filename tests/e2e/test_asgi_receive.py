@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from support.apps import answer, body, read_body, start
+from support.carriers import HTTP1, Carrier
 from support.client import request
 from support.server import serve
 from support.stage import Stage
 
 EXPECT = "Expect: 100-continue"
+WAYS = ("close", "reset")
 
 
 async def messages_of(receive: Any) -> list[dict[str, Any]]:
@@ -22,14 +24,14 @@ async def messages_of(receive: Any) -> list[dict[str, Any]]:
     return messages
 
 
-def received(data: bytes) -> list[dict[str, Any]]:
+def received(carrier: Carrier, data: bytes) -> list[dict[str, Any]]:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         stage.mark("messages", await messages_of(receive))
         await answer(send)
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.ask(data).status == 200
         return list(stage.wait("messages"))
 
@@ -44,12 +46,20 @@ CHUNKED = request("POST", "/", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n2\r
         (request("POST", "/", "Content-Length: 0"), b""),
         (request("POST", body=b"hello"), b"hello"),
         (request("POST", body=b"x" * 200_000), b"x" * 200_000),
-        (CHUNKED, b"abcde"),
     ],
-    ids=["none", "zero", "short", "long", "chunked"],
+    ids=["none", "zero", "short", "long"],
 )
-def test_line_15_messages_have_body_bytes_and_more_body(data: bytes, whole: bytes) -> None:
-    messages = received(data)
+def test_line_15_messages_have_body_bytes_and_more_body(
+    carrier: Carrier, data: bytes, whole: bytes
+) -> None:
+    check(received(carrier, data), whole)
+
+
+def test_line_15_messages_of_a_body_in_chunks() -> None:
+    check(received(HTTP1, CHUNKED), b"abcde")
+
+
+def check(messages: list[dict[str, Any]], whole: bytes) -> None:
     for message in messages:
         assert message["type"] == "http.request"
         assert type(message["body"]) is bytes
@@ -59,7 +69,7 @@ def test_line_15_messages_have_body_bytes_and_more_body(data: bytes, whole: byte
     assert b"".join(message["body"] for message in messages) == whole
 
 
-def test_line_15_a_piece_of_the_body_is_given_as_soon_as_it_is_there() -> None:
+def test_line_15_a_piece_of_the_body_is_given_as_soon_as_it_is_there(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -70,7 +80,7 @@ def test_line_15_a_piece_of_the_body_is_given_as_soon_as_it_is_there() -> None:
             stage.mark("body", message["body"])
         await answer(send)
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("POST", "/", "Content-Length: 6"))
         for count, piece in enumerate((b"ab", b"cd", b"ef"), 1):
             client.send(piece)
@@ -78,7 +88,7 @@ def test_line_15_a_piece_of_the_body_is_given_as_soon_as_it_is_there() -> None:
         assert client.response().status == 200
 
 
-def test_line_15_reading_pauses_while_the_application_does_not_receive() -> None:
+def test_line_15_reading_pauses_while_the_application_does_not_receive(carrier: Carrier) -> None:
     """Far more than any buffer is offered; the server must stop taking it."""
     stage = Stage()
 
@@ -87,19 +97,20 @@ def test_line_15_reading_pauses_while_the_application_does_not_receive() -> None
         await stage.until("go")
         await answer(send, str(len(await read_body(receive))).encode())
 
-    size, piece = 64 << 20, b"x" * 65536
-    with serve(app, lifespan="off") as server, server.connect(send_buffer=65536) as client:
+    size, piece = 32 << 20, b"x" * 65536
+    with carrier.serve(app, lifespan="off") as server, server.connect(send_buffer=65536) as client:
         client.send(request("POST", "/", f"Content-Length: {size}"))
         stage.wait("started")
         sent = client.send_until_blocked(piece, size)
         assert sent < 16 << 20, "the server took the body without anyone reading it"
         stage.mark("go")
         while sent < size:
-            sent += client.sock.send(piece[: size - sent])
+            client.send(piece[: size - sent])
+            sent += len(piece)
         assert client.response().body == str(size).encode()
 
 
-def test_line_16_continue_is_sent_on_the_first_receive_and_not_before() -> None:
+def test_line_16_continue_is_sent_on_the_first_receive_and_not_before(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -107,7 +118,7 @@ def test_line_16_continue_is_sent_on_the_first_receive_and_not_before() -> None:
         await stage.until("go")
         await answer(send, await read_body(receive))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("POST", "/", EXPECT, "Content-Length: 5"))
         stage.wait("started")
         assert not client.readable()
@@ -121,7 +132,7 @@ def test_line_16_continue_is_sent_on_the_first_receive_and_not_before() -> None:
         client.get("/")
 
 
-def test_line_16_no_continue_after_the_final_status() -> None:
+def test_line_16_no_continue_after_the_final_status(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -130,7 +141,7 @@ def test_line_16_no_continue_after_the_final_status() -> None:
         stage.mark("message", await receive())
         await send(body(b" done"))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("POST", "/", EXPECT, "Content-Length: 5"))
         head = client.head()
         assert head.status == 200
@@ -140,11 +151,11 @@ def test_line_16_no_continue_after_the_final_status() -> None:
         assert stage.wait("message")["body"] == b"hello"
 
 
-def test_line_16_no_continue_when_the_application_never_reads() -> None:
+def test_line_16_no_continue_when_the_application_never_reads(carrier: Carrier) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"no", 403)
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("POST", "/", EXPECT, "Content-Length: 5"))
         assert client.head().status == 403
 
@@ -172,32 +183,32 @@ def test_line_16_an_unread_body_is_not_taken_for_a_request() -> None:
     assert paths == ["/"] * 3
 
 
-def test_line_17_after_the_response_receive_says_disconnect_every_time() -> None:
+def test_line_17_after_the_response_receive_says_disconnect_every_time(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"ok")
         stage.mark("messages", [await receive() for _ in range(3)])
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.get("/").body == b"ok"
         assert stage.wait("messages") == [{"type": "http.disconnect"}] * 3
         assert client.get("/").body == b"ok"
 
 
-def test_line_17_after_the_response_unread_body_is_gone() -> None:
+def test_line_17_after_the_response_unread_body_is_gone(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"ok")
         stage.mark("message", await receive())
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.ask(request("POST", body=b"unread")).body == b"ok"
         assert stage.wait("message") == {"type": "http.disconnect"}
 
 
-def test_line_17_a_waiting_receive_wakes_when_the_response_completes() -> None:
+def test_line_17_a_waiting_receive_wakes_when_the_response_completes(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -208,16 +219,16 @@ def test_line_17_a_waiting_receive_wakes_when_the_response_completes() -> None:
         await answer(send, b"ok")
         stage.mark("message", await listener)
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.get("/").body == b"ok"
         assert stage.wait("message") == {"type": "http.disconnect"}
         assert client.get("/").body == b"ok"
 
 
-@pytest.mark.parametrize("way", ["close", "reset"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("transport", ["tcp", "unix"])
 def test_line_17_a_waiting_receive_wakes_when_the_client_goes(
-    way: str, transport: str, tmp_path: Any
+    carrier: Carrier, way: str, transport: str, tmp_path: Any
 ) -> None:
     stage = Stage()
 
@@ -227,31 +238,35 @@ def test_line_17_a_waiting_receive_wakes_when_the_client_goes(
         stage.mark("messages", [await receive() for _ in range(3)])
 
     options = {"uds": str(tmp_path / "s")} if transport == "unix" else {}
-    with serve(app, lifespan="off", **options) as server:
+    with carrier.serve(app, lifespan="off", **options) as server:
         client = server.connect()
         client.send(request("GET"))
         stage.wait("listening")
-        getattr(client, way)()
+        client.leave(way)
         assert stage.wait("messages") == [{"type": "http.disconnect"}] * 3
 
 
-def test_line_17_disconnect_wakes_a_receive_in_the_middle_of_the_body() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_line_17_disconnect_wakes_a_receive_in_the_middle_of_the_body(
+    carrier: Carrier, way: str
+) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         stage.mark("message", await receive())
         stage.mark("message", await receive())
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         client = server.connect()
         client.send(request("POST", "/", "Content-Length: 10") + b"hello")
         first = stage.wait("message")
         assert (first["body"], first["more_body"]) == (b"hello", True)
-        client.close()
+        client.leave(way)
         assert stage.wait("message", 2) == {"type": "http.disconnect"}
 
 
-def test_line_17_disconnect_wakes_every_waiting_receive() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_line_17_disconnect_wakes_every_waiting_receive(carrier: Carrier, way: str) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -261,15 +276,15 @@ def test_line_17_disconnect_wakes_every_waiting_receive() -> None:
         stage.mark("listening")
         stage.mark("messages", await asyncio.gather(*tasks))
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         client = server.connect()
         client.send(request("GET"))
         stage.wait("listening")
-        client.close()
+        client.leave(way)
         assert stage.wait("messages") == [{"type": "http.disconnect"}] * 3
 
 
-def test_line_17_a_client_that_left_before_the_application_asks() -> None:
+def test_line_17_a_client_that_left_before_the_application_asks(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -280,11 +295,11 @@ def test_line_17_a_client_that_left_before_the_application_asks() -> None:
             messages.append(await receive())
         stage.mark("messages", messages)
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         client = server.connect()
         client.send(request("GET"))
         stage.wait("started")
-        client.reset()
+        client.leave()
         stage.mark("gone")
         assert len(stage.wait("messages")) <= 2
 

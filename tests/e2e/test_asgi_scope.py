@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.apps import answer, lifespan_aware
+from support.carriers import HTTP1, Carrier
 from support.client import request
 from support.server import Running, serve
 
@@ -24,16 +25,16 @@ class Scopes:
         await answer(send, b"ok")
 
 
-def scope_of(data: bytes, **options: Any) -> dict[str, Any]:
+def scope_of(carrier: Carrier, data: bytes, **options: Any) -> dict[str, Any]:
     """The scope an application gets for one request."""
     app = Scopes()
-    with serve(app, lifespan="off", **options) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", **options) as server, server.connect() as client:
         assert client.ask(data).status == 200
     return app.seen[0]
 
 
-def get(target: str, *lines: str, **options: Any) -> dict[str, Any]:
-    return scope_of(request("GET", target, *lines), **options)
+def get(carrier: Carrier, target: str, *lines: str, **options: Any) -> dict[str, Any]:
+    return scope_of(carrier, request("GET", target, *lines), **options)
 
 
 def spoil(value: Any) -> None:
@@ -47,7 +48,7 @@ def spoil(value: Any) -> None:
         value.append((b"spoilt", b"1"))
 
 
-def test_line_01_every_request_gets_fresh_dicts_on_one_connection() -> None:
+def test_line_01_every_request_gets_fresh_dicts_on_one_connection(carrier: Carrier) -> None:
     scopes: list[Any] = []
     plain: list[Any] = []
 
@@ -57,7 +58,7 @@ def test_line_01_every_request_gets_fresh_dicts_on_one_connection() -> None:
         spoil(scope)
         await answer(send)
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         for _ in range(3):
             assert client.get("/").status == 200
         assert server.get("/").status == 200
@@ -87,14 +88,14 @@ def test_line_01_pipelined_requests_get_fresh_dicts() -> None:
     assert seen == [False] * 5
 
 
-def test_line_02_type_and_versions() -> None:
-    scope = get("/")
+def test_line_02_type_and_versions(carrier: Carrier) -> None:
+    scope = get(carrier, "/")
     assert scope["type"] == "http"
     assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
 
 
-def test_line_02_every_key_has_its_type() -> None:
-    scope = get("/a?b")
+def test_line_02_every_key_has_its_type(carrier: Carrier) -> None:
+    scope = get(carrier, "/a?b")
     types = {
         "type": str, "asgi": dict, "http_version": str, "method": str, "scheme": str,
         "path": str, "raw_path": bytes, "query_string": bytes, "root_path": str,
@@ -117,26 +118,29 @@ def test_line_02_lifespan_has_its_own_spec_version() -> None:
     assert seen[0]["asgi"] == {"version": "3.0", "spec_version": "2.0"}
 
 
-def test_line_03_what_is_advertised_is_done() -> None:
+def test_line_03_what_is_advertised_is_done(carrier: Carrier) -> None:
     """Spec version 2.4 and above promise an OSError from send(); see test_asgi_disconnect."""
-    major, minor = map(int, get("/")["asgi"]["spec_version"].split("."))
+    major, minor = map(int, get(carrier, "/")["asgi"]["spec_version"].split("."))
     assert (major, minor) >= (2, 4)
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_line_04_http_version(version: str) -> None:
-    data = request("GET").replace(b"HTTP/1.1", f"HTTP/{version}".encode())
-    assert scope_of(data)["http_version"] == version
+def test_line_04_http_version(carrier: Carrier) -> None:
+    assert get(carrier, "/")["http_version"] == carrier.version
+
+
+def test_line_04_http_version_1_0() -> None:
+    data = request("GET").replace(b"HTTP/1.1", b"HTTP/1.0")
+    assert scope_of(HTTP1, data)["http_version"] == "1.0"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH", "QUERY", "PROPFIND", "X-Y"])
-def test_line_05_method_is_upper_case(method: str) -> None:
-    assert scope_of(request(method))["method"] == method
-    assert scope_of(request(method.lower()))["method"] == method
+def test_line_05_method_is_upper_case(carrier: Carrier, method: str) -> None:
+    assert scope_of(carrier, request(method))["method"] == method
+    assert scope_of(carrier, request(method.lower()))["method"] == method
 
 
-def test_line_05_scheme_is_not_empty() -> None:
-    assert get("/")["scheme"] == "http"
+def test_line_05_scheme_is_not_empty(carrier: Carrier) -> None:
+    assert get(carrier, "/")["scheme"] == "http"
 
 
 PATHS = [
@@ -156,8 +160,10 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("target", "path"), PATHS)
-def test_line_06_path_is_decoded_from_percent_and_utf8(target: str, path: str) -> None:
-    assert get(target + "?q=%2F")["path"] == path
+def test_line_06_path_is_decoded_from_percent_and_utf8(
+    carrier: Carrier, target: str, path: str
+) -> None:
+    assert get(carrier, target + "?q=%2F")["path"] == path
 
 
 ABSOLUTE = [
@@ -172,22 +178,22 @@ ABSOLUTE = [
 
 @pytest.mark.parametrize(("target", "path"), ABSOLUTE)
 def test_line_06_absolute_form_yields_the_path_alone(target: str, path: str) -> None:
-    assert get(target)["path"] == path
+    assert get(HTTP1, target)["path"] == path
 
 
 @pytest.mark.parametrize("target", [path for path, _ in PATHS])
-def test_line_07_raw_path_is_unmodified_and_without_query(target: str) -> None:
-    assert get(target)["raw_path"] == target.encode()
-    assert get(target + "?a=/b?c")["raw_path"] == target.encode()
+def test_line_07_raw_path_is_unmodified_and_without_query(carrier: Carrier, target: str) -> None:
+    assert get(carrier, target)["raw_path"] == target.encode()
+    assert get(carrier, target + "?a=/b?c")["raw_path"] == target.encode()
 
 
 @pytest.mark.parametrize("root_path", ["/api", "/api/v1"])
-def test_line_07_raw_path_has_no_root_path_put_before_it(root_path: str) -> None:
-    assert get("/%41", root_path=root_path)["raw_path"] == b"/%41"
+def test_line_07_raw_path_has_no_root_path_put_before_it(carrier: Carrier, root_path: str) -> None:
+    assert get(carrier, "/%41", root_path=root_path)["raw_path"] == b"/%41"
 
 
 def test_line_07_raw_path_of_the_absolute_form_is_its_path() -> None:
-    assert get("http://h/%41?b")["raw_path"] == b"/%41"
+    assert get(HTTP1, "http://h/%41?b")["raw_path"] == b"/%41"
 
 
 @pytest.mark.parametrize(
@@ -201,8 +207,8 @@ def test_line_07_raw_path_of_the_absolute_form_is_its_path() -> None:
         ("/%3Fa", b""),
     ],
 )
-def test_line_08_query_string_stays_encoded(target: str, query: bytes) -> None:
-    assert get(target)["query_string"] == query
+def test_line_08_query_string_stays_encoded(carrier: Carrier, target: str, query: bytes) -> None:
+    assert get(carrier, target)["query_string"] == query
 
 
 @pytest.mark.parametrize(
@@ -223,20 +229,20 @@ def test_line_08_query_string_stays_encoded(target: str, query: bytes) -> None:
     ids=str,
 )
 def test_line_09_root_path_whether_the_proxy_strips_it_or_not(
-    root_path: str, target: str, path: str, told: str
+    carrier: Carrier, root_path: str, target: str, path: str, told: str
 ) -> None:
-    scope = get(target, root_path=root_path)
+    scope = get(carrier, target, root_path=root_path)
     assert (scope["path"], scope["root_path"]) == (path, told)
     assert scope["path"].startswith(scope["root_path"])
 
 
-def test_line_10_header_names_are_lower_case_and_values_untouched() -> None:
-    headers = [tuple(pair) for pair in get("/", "X-Mixed-CASE:  Va Lue\t")["headers"]]
+def test_line_10_header_names_are_lower_case_and_values_untouched(carrier: Carrier) -> None:
+    headers = [tuple(pair) for pair in get(carrier, "/", "X-Mixed-CASE:  Va Lue\t")["headers"]]
     assert (b"x-mixed-case", b"Va Lue") in headers
 
 
-def test_line_10_headers_are_pairs_of_bytes() -> None:
-    headers = list(get("/", "A: 1")["headers"])
+def test_line_10_headers_are_pairs_of_bytes(carrier: Carrier) -> None:
+    headers = list(get(carrier, "/", "A: 1")["headers"])
     assert len(headers) == 2
     for pair in headers:
         name, value = pair
@@ -244,64 +250,66 @@ def test_line_10_headers_are_pairs_of_bytes() -> None:
         assert type(value) is bytes
 
 
-def test_line_10_duplicates_are_kept_apart_and_in_order() -> None:
+def test_line_10_duplicates_are_kept_apart_and_in_order(carrier: Carrier) -> None:
     lines = ["A: 1", "Cookie: a=b", "b: x", "a: 2", "Cookie: c=d", "A: 1", "accept: a, b"]
-    headers = [tuple(pair) for pair in get("/", *lines)["headers"]]
+    headers = [tuple(pair) for pair in get(carrier, "/", *lines)["headers"]]
     assert [v for k, v in headers if k == b"a"] == [b"1", b"2", b"1"]
     assert [v for k, v in headers if k == b"cookie"] == [b"a=b", b"c=d"]
     assert [v for k, v in headers if k == b"accept"] == [b"a, b"]
 
 
-def test_line_10_bytes_above_ascii_come_through() -> None:
-    assert (b"a", b"\xe9\xff") in [tuple(pair) for pair in get("/", "A: \xe9\xff")["headers"]]
+def test_line_10_bytes_above_ascii_come_through(carrier: Carrier) -> None:
+    assert (b"a", b"\xe9\xff") in [
+        tuple(pair) for pair in get(carrier, "/", "A: \xe9\xff")["headers"]
+    ]
 
 
 def test_line_10_transfer_encoding_stays_in_the_headers() -> None:
     data = request("POST", "/", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
-    headers = [tuple(pair) for pair in scope_of(data)["headers"]]
+    headers = [tuple(pair) for pair in scope_of(HTTP1, data)["headers"]]
     assert (b"transfer-encoding", b"chunked") in headers
 
 
-def test_line_10_a_block_like_the_last_one_gives_equal_headers() -> None:
+def test_line_10_a_block_like_the_last_one_gives_equal_headers(carrier: Carrier) -> None:
     """The server may reuse what it parsed; the application must not notice."""
     app = Scopes()
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         for value in ("1", "1", "2", "1"):
             client.get("/", f"A: {value}")
     values = [dict(map(tuple, scope["headers"]))[b"a"] for scope in app.seen]
     assert values == [b"1", b"1", b"2", b"1"]
 
 
-def client_and_server(**options: Any) -> tuple[Any, Any, Running, Any]:
+def client_and_server(carrier: Carrier, **options: Any) -> tuple[Any, Any, Running, Any]:
     app = Scopes()
-    with serve(app, lifespan="off", **options) as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off", **options) as server, server.connect() as client:
         name = client.sock.getsockname()
         client.get("/")
     return app.seen[0]["client"], app.seen[0]["server"], server, name
 
 
-def test_line_11_client_and_server_over_tcp() -> None:
-    client, server, running, name = client_and_server()
+def test_line_11_client_and_server_over_tcp(carrier: Carrier) -> None:
+    client, server, running, name = client_and_server(carrier)
     assert tuple(client) == tuple(name)
     assert tuple(server) == (running.host, running.port)
     assert [type(part) for part in (*client, *server)] == [str, int, str, int]
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="the machine has no IPv6")
-def test_line_11_client_and_server_over_ipv6() -> None:
-    client, server, running, name = client_and_server(host="::1")
+def test_line_11_client_and_server_over_ipv6(carrier: Carrier) -> None:
+    client, server, running, name = client_and_server(carrier, host="::1")
     assert tuple(client) == tuple(name[:2])
     assert tuple(server) == ("::1", running.port)
 
 
-def test_line_11_client_and_server_over_a_unix_socket(tmp_path: Path) -> None:
+def test_line_11_client_and_server_over_a_unix_socket(carrier: Carrier, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
-    client, server, *_ = client_and_server(uds=path)
+    client, server, *_ = client_and_server(carrier, uds=path)
     assert client is None
     assert tuple(server) == (path, None)
 
 
-def test_line_12_state_is_a_shallow_copy_of_the_lifespans() -> None:
+def test_line_12_state_is_a_shallow_copy_of_the_lifespans(carrier: Carrier) -> None:
     shared = object()
     states: list[Any] = []
 
@@ -316,7 +324,7 @@ def test_line_12_state_is_a_shallow_copy_of_the_lifespans() -> None:
         scope["state"]["list"].append(1)
         await answer(send)
 
-    with serve(app) as server, server.connect() as client:
+    with carrier.serve(app) as server, server.connect() as client:
         client.get("/")
         client.get("/")
         server.get("/")
@@ -327,20 +335,20 @@ def test_line_12_state_is_a_shallow_copy_of_the_lifespans() -> None:
 
 
 @pytest.mark.parametrize("mode", ["off", "auto"])
-def test_line_12_state_is_absent_without_lifespan(mode: str) -> None:
+def test_line_12_state_is_absent_without_lifespan(carrier: Carrier, mode: str) -> None:
     app = Scopes()
 
     async def without_lifespan(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
         await app(scope, receive, send)
 
-    with serve(without_lifespan, lifespan=mode) as server:
+    with carrier.serve(without_lifespan, lifespan=mode) as server:
         server.get("/")
     assert "state" not in app.seen[0]
 
 
-def test_line_13_extensions_are_dicts_by_name() -> None:
-    extensions = get("/")["extensions"]
+def test_line_13_extensions_are_dicts_by_name(carrier: Carrier) -> None:
+    extensions = get(carrier, "/")["extensions"]
     assert set(extensions) == {
         "http.response.trailers",
         "http.response.early_hint",
@@ -352,5 +360,5 @@ def test_line_13_extensions_are_dicts_by_name() -> None:
 
 def test_line_13_http_1_0_is_not_offered_what_it_cannot_do() -> None:
     data = request("GET").replace(b"HTTP/1.1", b"HTTP/1.0")
-    extensions = scope_of(data)["extensions"]
+    extensions = scope_of(HTTP1, data)["extensions"]
     assert set(extensions) == {"http.response.pathsend", "http.response.zerocopysend"}

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 from support.apps import answer, body, start
-from support.client import Client, Response, request
+from support.carriers import HTTP1, Carrier
+from support.client import Response, request
 from support.server import serve
 from support.stage import Stage
 
 
-def ask(app: Any, data: bytes = request("GET"), method: str = "GET") -> Response:
-    with serve(app, lifespan="off") as server, server.connect() as client:
+def ask(carrier: Carrier, app: Any, data: bytes = request("GET"), method: str = "GET") -> Response:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         return client.ask(data, method)
 
 
-def test_line_18_the_head_waits_for_the_first_body_message() -> None:
+def test_line_18_the_head_waits_for_the_first_body_message(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -26,7 +27,7 @@ def test_line_18_the_head_waits_for_the_first_body_message() -> None:
         await stage.until("go")
         await send(body(b"hello"))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("GET"))
         stage.wait("started")
         assert not client.readable()
@@ -34,19 +35,20 @@ def test_line_18_the_head_waits_for_the_first_body_message() -> None:
         assert client.response().body == b"hello"
 
 
-def test_line_18_an_error_behind_the_start_becomes_a_clean_500(logs: Any) -> None:
+def test_line_18_an_error_behind_the_start_becomes_a_clean_500(carrier: Carrier, logs: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, [(b"x-secret", b"1")]))
         await asyncio.sleep(0)
         raise RuntimeError("late")
 
-    answer_ = ask(app)
-    assert answer_.status == 500
-    assert answer_.header("x-secret") is None
-    assert answer_.header("connection") == "close"
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
+        answer_ = client.get()
+        assert answer_.status == 500
+        assert answer_.header("x-secret") is None
+        client.assert_refused(answer_)
 
 
-def test_line_18_the_first_body_message_sends_the_head_at_once() -> None:
+def test_line_18_the_first_body_message_sends_the_head_at_once(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -55,14 +57,15 @@ def test_line_18_the_first_body_message_sends_the_head_at_once() -> None:
         await stage.until("go")
         await send(body(b"hello"))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("GET"))
         assert client.head().status == 200
         stage.mark("go")
-        assert client.until(b"0\r\n\r\n") == b"5\r\nhello\r\n0\r\n\r\n"
+        assert client.read(5) == b"hello"
+        client.end_of_body()
 
 
-def test_line_18_every_piece_leaves_without_the_next() -> None:
+def test_line_18_every_piece_leaves_without_the_next(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -72,13 +75,13 @@ def test_line_18_every_piece_leaves_without_the_next() -> None:
             await stage.until(name)
         await send(body())
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("GET"))
         client.head()
         for name in ("one", "two", "three"):
-            client.until(f"{name}\r\n".encode())
+            assert client.read(len(name)) == name.encode()
             stage.mark(name)
-        assert client.until(b"\r\n\r\n") == b"0\r\n\r\n"
+        client.end_of_body()
 
 
 def test_line_18_head_and_body_leave_in_one_write() -> None:
@@ -93,7 +96,7 @@ def test_line_18_head_and_body_leave_in_one_write() -> None:
             assert data.endswith(b"\r\n\r\nhello")
 
 
-def test_line_19_header_order_and_duplicates_are_preserved() -> None:
+def test_line_19_header_order_and_duplicates_are_preserved(carrier: Carrier) -> None:
     pairs = [
         (b"x-b", b"1"),
         (b"set-cookie", b"a"),
@@ -107,7 +110,7 @@ def test_line_19_header_order_and_duplicates_are_preserved() -> None:
         await send(body(b"hello"))
 
     names = {name.decode() for name, _ in pairs}
-    got = [pair for pair in ask(app).headers if pair[0] in names]
+    got = [pair for pair in ask(carrier, app).headers if pair[0] in names]
     assert got == [(name.decode(), value.decode()) for name, value in pairs]
 
 
@@ -116,33 +119,35 @@ def test_line_19_header_order_and_duplicates_are_preserved() -> None:
     [[[b"x", b"1"]], ((b"x", b"1"),), iter([(b"x", b"1")]), [iter((b"x", b"1"))]],
     ids=["lists", "tuple", "iterator", "pair-iterator"],
 )
-def test_line_19_headers_may_be_any_iterable_of_pairs(headers: Any) -> None:
+def test_line_19_headers_may_be_any_iterable_of_pairs(carrier: Carrier, headers: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send(body(b"hello"))
 
-    assert ask(app).header("x") == "1"
+    assert ask(carrier, app).header("x") == "1"
 
 
-def test_line_19_headers_may_be_left_out() -> None:
+def test_line_19_headers_may_be_left_out(carrier: Carrier) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body"})
 
-    answer_ = ask(app)
+    answer_ = ask(carrier, app)
     assert (answer_.status, answer_.body) == (200, b"")
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_line_19_the_applications_transfer_encoding_is_ignored(pieces: int) -> None:
+def test_line_19_the_applications_transfer_encoding_is_ignored(
+    carrier: Carrier, pieces: int
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, [(b"Transfer-Encoding", b"gzip"), (b"x", b"1")]))
         if pieces == 2:
             await send(body(b"hel", more=True))
         await send(body(b"hello"[3 if pieces == 2 else 0 :]))
 
-    answer_ = ask(app)
-    assert answer_.all("transfer-encoding") == ([] if pieces == 1 else ["chunked"])
+    answer_ = ask(carrier, app)
+    assert answer_.all("transfer-encoding") == ([] if pieces == 1 else carrier.codings)
     assert (answer_.header("x"), answer_.body) == ("1", b"hello")
 
 
@@ -174,7 +179,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD.values(), ids=BAD.keys())
-def test_line_19_a_bad_message_raises_and_leaves_the_response_usable(message: Any) -> None:
+def test_line_19_a_bad_message_raises_and_leaves_the_response_usable(
+    carrier: Carrier, message: Any
+) -> None:
     raised: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -184,7 +191,7 @@ def test_line_19_a_bad_message_raises_and_leaves_the_response_usable(message: An
             raised.append(error)
         await answer(send, b"fine")
 
-    answer_ = ask(app)
+    answer_ = ask(carrier, app)
     assert len(raised) == 1
     assert not isinstance(raised[0], OSError)
     assert (answer_.status, answer_.body) == (200, b"fine")
@@ -198,7 +205,7 @@ BAD_BODY = {
 
 
 @pytest.mark.parametrize("message", BAD_BODY.values(), ids=BAD_BODY.keys())
-def test_line_19_a_bad_message_behind_the_start_raises(message: Any) -> None:
+def test_line_19_a_bad_message_behind_the_start_raises(carrier: Carrier, message: Any) -> None:
     raised: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -209,30 +216,32 @@ def test_line_19_a_bad_message_behind_the_start_raises(message: Any) -> None:
             raised.append(error)
         await send(body(b"fine"))
 
-    answer_ = ask(app)
+    answer_ = ask(carrier, app)
     assert len(raised) == 1
     assert (answer_.status, answer_.body) == (200, b"fine")
 
 
-def test_line_19_extra_keys_are_ignored() -> None:
+def test_line_19_extra_keys_are_ignored(carrier: Carrier) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({**start(), "extra": 1, "trailers": False})
         await send({**body(b"fine"), "extra": object()})
 
-    assert ask(app).body == b"fine"
+    assert ask(carrier, app).body == b"fine"
 
 
 @pytest.mark.parametrize(
     "data", [bytearray(b"hello"), memoryview(b"hello")], ids=["bytearray", "view"]
 )
-def test_line_19_other_bytes_like_bodies_do_not_change_after_send(data: Any) -> None:
+def test_line_19_other_bytes_like_bodies_do_not_change_after_send(
+    carrier: Carrier, data: Any
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())
         await send(body(data))
         if isinstance(data, bytearray):
             data[:] = b"XXXXX"
 
-    assert ask(app).body == b"hello"
+    assert ask(carrier, app).body == b"hello"
 
 
 def test_line_20_no_length_means_chunks_on_1_1() -> None:
@@ -241,23 +250,23 @@ def test_line_20_no_length_means_chunks_on_1_1() -> None:
         await send(body(b"hel", more=True))
         await send(body(b"lo"))
 
-    answer_ = ask(app)
+    answer_ = ask(HTTP1, app)
     assert answer_.header("transfer-encoding") == "chunked"
     assert answer_.chunks == [b"hel", b"lo"]
-    old = ask(app, request("GET").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    old = ask(HTTP1, app, request("GET").replace(b"HTTP/1.1", b"HTTP/1.0"))
     assert old.header("transfer-encoding") is None
     assert old.body == b"hello"
 
 
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize("data", [b"", b"never seen"])
-def test_line_20_no_body_with_204_and_304(status: int, data: bytes) -> None:
+def test_line_20_no_body_with_204_and_304(carrier: Carrier, status: int, data: bytes) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(status, [(b"content-length", b"10")]))
         await send(body(data[:5], more=True))
         await send(body(data[5:]))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         for _ in range(2):
             answer_ = client.get("/")
             assert answer_.status == status
@@ -265,12 +274,12 @@ def test_line_20_no_body_with_204_and_304(status: int, data: bytes) -> None:
             assert answer_.header("transfer-encoding") is None
 
 
-def test_line_20_head_keeps_the_length_and_sends_no_body() -> None:
+def test_line_20_head_keeps_the_length_and_sends_no_body(carrier: Carrier) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(200, [(b"content-length", b"5")]))
         await send(body(b"hello"))
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         for _ in range(2):
             answer_ = client.ask(request("HEAD"), "HEAD")
             assert answer_.header("content-length") == "5"
@@ -289,14 +298,10 @@ def big(stage: Stage, total: int, piece: int) -> Any:
     return app
 
 
-def read_to_end(client: Client) -> int:
-    return len(client.response().body)
-
-
-def test_line_21_send_waits_for_a_client_that_does_not_read() -> None:
+def test_line_21_send_waits_for_a_client_that_does_not_read(carrier: Carrier) -> None:
     stage, total, piece = Stage(), 64 << 20, 65536
     with (
-        serve(big(stage, total, piece), lifespan="off") as server,
+        carrier.serve(big(stage, total, piece), lifespan="off") as server,
         server.connect(receive_buffer=65536) as client,
     ):
         client.send(request("GET"))
@@ -310,11 +315,11 @@ def test_line_21_send_waits_for_a_client_that_does_not_read() -> None:
                 break
         assert before * piece < 16 << 20, "send() did not wait"
         assert not stage.has("done")
-        assert read_to_end(client) == total
+        assert len(client.response().body) == total
         stage.wait("done")
 
 
-def test_line_21_a_waiting_send_ends_when_the_client_goes() -> None:
+def test_line_21_a_waiting_send_ends_when_the_client_goes(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -326,15 +331,17 @@ def test_line_21_a_waiting_send_ends_when_the_client_goes() -> None:
         except OSError as error:
             stage.mark("error", error)
 
-    with serve(app, lifespan="off") as server:
+    with carrier.serve(app, lifespan="off") as server:
         client = server.connect(receive_buffer=65536)
         client.send(request("GET"))
         client.head()
-        client.reset()
+        client.leave()
         assert isinstance(stage.wait("error"), OSError)
 
 
-def test_line_21_what_send_took_is_sent_even_if_the_application_waits_for_ever() -> None:
+def test_line_21_what_send_took_is_sent_even_if_the_application_waits_for_ever(
+    carrier: Carrier,
+) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -343,13 +350,12 @@ def test_line_21_what_send_took_is_sent_even_if_the_application_waits_for_ever()
         await stage.until("go")
         await send(body())
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         client.send(request("GET"))
         client.head()
-        client.until(b"\r\n")
-        assert client.take(1_000_000) == b"x" * 1_000_000
+        assert client.read(1_000_000) == b"x" * 1_000_000
         stage.mark("go")
-        client.until(b"0\r\n\r\n")
+        client.end_of_body()
 
 
 @pytest.mark.parametrize(
@@ -357,28 +363,32 @@ def test_line_21_what_send_took_is_sent_even_if_the_application_waits_for_ever()
     [body(b"more"), body(b"more", more=True), start(), {"type": "http.response.trailers"}],
     ids=["body", "more body", "start", "trailers"],
 )
-def test_line_22_messages_behind_the_last_are_ignored(message: Any) -> None:
+def test_line_22_messages_behind_the_last_are_ignored(carrier: Carrier, message: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"done")
         await send(message)
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         for _ in range(3):
             assert client.get("/").body == b"done"
 
 
-def test_line_22_a_crash_behind_the_last_message_is_logged_and_costs_nothing(logs: Any) -> None:
+def test_line_22_a_crash_behind_the_last_message_is_logged_and_costs_nothing(
+    carrier: Carrier, logs: Any
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, b"done")
         raise RuntimeError("afterwards")
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.get("/").body == b"done"
         assert client.get("/").body == b"done"
     assert [text.count("afterwards") > 0 for text in logs.noise] == [True, True]
 
 
-def test_line_22_work_behind_the_last_message_does_not_hold_up_the_next_request() -> None:
+def test_line_22_work_behind_the_last_message_does_not_hold_up_the_next_request(
+    carrier: Carrier,
+) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -387,7 +397,7 @@ def test_line_22_work_behind_the_last_message_does_not_hold_up_the_next_request(
             await stage.until("go")
             stage.mark("over")
 
-    with serve(app, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(app, lifespan="off") as server, server.connect() as client:
         assert client.get("/slow").body == b"/slow"
         assert client.get("/next").body == b"/next"
         stage.mark("go")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from support.apps import answer
-from support.client import Client, request
+from support.carriers import Carrier
+from support.client import request
 from support.server import serve
 from support.stage import Stage
 from support.websocket import handshake
@@ -46,25 +47,23 @@ def app_of(stage: Stage) -> Any:
     return app
 
 
-def begin(server: Any, stage: Stage) -> Client:
+def begin(server: Any, stage: Stage) -> Any:
     client = server.connect()
     client.send(request("GET", "/work"))
     stage.wait("started")
     return client
 
 
-def leave(client: Client, way: str) -> None:
-    getattr(client, way)()
-
-
 WAYS = ("shutdown", "close", "reset")
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_by_default_an_application_is_told_and_left_to_itself(way: str, logs: Any) -> None:
+def test_by_default_an_application_is_told_and_left_to_itself(
+    carrier: Carrier, way: str, logs: Any
+) -> None:
     stage = Stage()
-    with serve(app_of(stage), lifespan="off") as server:
-        leave(begin(server, stage), way)
+    with carrier.serve(app_of(stage), lifespan="off") as server:
+        begin(server, stage).leave(way)
         stage.wait("told")
         assert server.get("/").status == 200
         stage.mark("go")
@@ -75,10 +74,10 @@ def test_by_default_an_application_is_told_and_left_to_itself(way: str, logs: An
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("way", WAYS)
-def test_it_is_cancelled_at_once(way: str, loop: str, logs: Any) -> None:
+def test_it_is_cancelled_at_once(carrier: Carrier, way: str, loop: str, logs: Any) -> None:
     stage = Stage()
-    with serve(app_of(stage), lifespan="off", loop=loop, cancel_on_disconnect=0) as server:
-        leave(begin(server, stage), way)
+    with carrier.serve(app_of(stage), lifespan="off", loop=loop, cancel_on_disconnect=0) as server:
+        begin(server, stage).leave(way)
         stage.wait("cancelled")
         assert server.get("/").status == 200
     assert not stage.has("done")
@@ -87,10 +86,12 @@ def test_it_is_cancelled_at_once(way: str, loop: str, logs: Any) -> None:
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("way", WAYS)
-def test_it_is_cancelled_after_a_grace(way: str, loop: str, logs: Any) -> None:
+def test_it_is_cancelled_after_a_grace(carrier: Carrier, way: str, loop: str, logs: Any) -> None:
     stage = Stage()
-    with serve(app_of(stage), lifespan="off", loop=loop, cancel_on_disconnect=SHORT) as server:
-        leave(begin(server, stage), way)
+    with carrier.serve(
+        app_of(stage), lifespan="off", loop=loop, cancel_on_disconnect=SHORT
+    ) as server:
+        begin(server, stage).leave(way)
         stage.wait("told")
         assert not stage.has("cancelled")
         stage.wait("cancelled")
@@ -124,10 +125,10 @@ def test_a_request_in_front_of_the_end_is_cancelled_when_its_turn_comes(logs: An
     assert logs.noise == []
 
 
-def test_what_ends_within_the_grace_is_not_cancelled(logs: Any) -> None:
+def test_what_ends_within_the_grace_is_not_cancelled(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
-    with serve(app_of(stage), lifespan="off", cancel_on_disconnect=30) as server:
-        begin(server, stage).close()
+    with carrier.serve(app_of(stage), lifespan="off", cancel_on_disconnect=30) as server:
+        begin(server, stage).leave()
         stage.wait("told")
         stage.mark("go")
         stage.wait("done")
@@ -135,7 +136,7 @@ def test_what_ends_within_the_grace_is_not_cancelled(logs: Any) -> None:
     assert logs.noise == []
 
 
-def test_what_follows_a_whole_response_is_nobodys_affair() -> None:
+def test_what_follows_a_whole_response_is_nobodys_affair(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -143,7 +144,7 @@ def test_what_follows_a_whole_response_is_nobodys_affair() -> None:
         await stage.until("go")
         stage.mark("done")
 
-    with serve(app, lifespan="off", cancel_on_disconnect=0) as server:
+    with carrier.serve(app, lifespan="off", cancel_on_disconnect=0) as server:
         with server.connect() as client:
             assert client.get("/").status == 200
         assert server.get("/").status == 200
@@ -168,24 +169,24 @@ def test_a_websocket_whose_client_left_is_cancelled_after_it_was_told(
     assert logs.noise == []
 
 
-def test_the_end_of_the_time_for_a_request_still_counts(logs: Any) -> None:
+def test_the_end_of_the_time_for_a_request_still_counts(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
     options = {"cancel_on_disconnect": 30, "timeout_request": SHORT}
-    with serve(app_of(stage), lifespan="off", **options) as server:
-        begin(server, stage).close()
+    with carrier.serve(app_of(stage), lifespan="off", **options) as server:
+        begin(server, stage).leave()
         stage.wait("cancelled")
     assert logs.noise == []
 
 
-def test_many_clients_that_leave_are_nothing_to_the_others(logs: Any) -> None:
+def test_many_clients_that_leave_are_nothing_to_the_others(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
-    with serve(app_of(stage), lifespan="off", cancel_on_disconnect=0) as server:
+    with carrier.serve(app_of(stage), lifespan="off", cancel_on_disconnect=0) as server:
         clients = [server.connect() for _ in range(50)]
         for client in clients:
             client.send(request("GET", "/work"))
         stage.wait("started", 50)
         for number, client in enumerate(clients):
-            leave(client, WAYS[number % 3])
+            client.leave(WAYS[number % 3])
         assert server.get("/").status == 200
         stage.wait("cancelled", 50)
     assert logs.noise == []

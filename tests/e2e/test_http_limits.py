@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from support.apps import answer, read_body
+from support.carriers import Carrier
 from support.client import request
 from support.server import serve
 from support.stage import Stage
@@ -15,9 +16,9 @@ async def count(scope: Any, receive: Any, send: Any) -> None:
     await answer(send, str(len(await read_body(receive))).encode())
 
 
-def test_the_default_limits_take_what_browsers_send() -> None:
+def test_the_default_limits_take_what_browsers_send(carrier: Carrier) -> None:
     lines = [f"X-{number}: {'v' * 100}" for number in range(90)]
-    with serve(count, lifespan="off") as server, server.connect() as client:
+    with carrier.serve(count, lifespan="off") as server, server.connect() as client:
         assert client.get("/" + "a" * 8000, *lines).status == 200
         assert client.get("/", "Cookie: " + "c" * 16000).status == 200
 
@@ -32,14 +33,15 @@ def test_the_default_limits_take_what_browsers_send() -> None:
     ],
     ids=["line", "field", "fields", "head"],
 )
-def test_the_default_limits(data: bytes, status: int) -> None:
-    with serve(count, lifespan="off") as server, server.connect() as client:
-        assert client.ask(data).status == status
-        client.assert_closed()
+def test_the_default_limits(carrier: Carrier, data: bytes, status: int) -> None:
+    with carrier.serve(count, lifespan="off") as server, server.connect() as client:
+        answer_ = client.ask(data)
+        assert answer_.status == status
+        client.assert_refused(answer_)
 
 
-def test_no_default_limit_on_bodies() -> None:
-    with serve(count, lifespan="off") as server, server.connect() as client:
+def test_no_default_limit_on_bodies(carrier: Carrier) -> None:
+    with carrier.serve(count, lifespan="off") as server, server.connect() as client:
         assert client.ask(request("POST", body=b"x" * (8 << 20))).body == b"8388608"
 
 
@@ -78,7 +80,7 @@ def test_a_late_413_wakes_the_application() -> None:
         stage.wait("disconnect")
 
 
-def test_above_the_limit_of_concurrency_the_answer_is_503() -> None:
+def test_above_the_limit_of_concurrency_the_answer_is_503(carrier: Carrier) -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -87,21 +89,22 @@ def test_above_the_limit_of_concurrency_the_answer_is_503() -> None:
             await stage.until("go")
         await answer(send, b"ok")
 
-    with serve(app, lifespan="off", limit_concurrency=2) as server:
+    with carrier.serve(app, lifespan="off", limit_concurrency=2) as server:
         slow = [server.connect() for _ in range(2)]
         for client in slow:
             client.send(request("GET", "/slow"))
         stage.wait("started", 2)
-        refused = server.get("/")
-        assert refused.status == 503
-        assert refused.header("connection") == "close"
+        with server.connect() as client:
+            refused = client.get("/")
+            assert refused.status == 503
+            client.assert_refused(refused)
         stage.mark("go")
         assert [client.response().status for client in slow] == [200, 200]
         assert server.get("/").status == 200
 
 
-def test_connections_that_idle_do_not_count_as_concurrency() -> None:
-    with serve(count, lifespan="off", limit_concurrency=2) as server:
+def test_connections_that_idle_do_not_count_as_concurrency(carrier: Carrier) -> None:
+    with carrier.serve(count, lifespan="off", limit_concurrency=2) as server:
         clients = [server.connect() for _ in range(5)]
         for client in clients:
             assert client.get("/").status == 200
@@ -131,16 +134,19 @@ def test_requests_sent_behind_the_last_one_are_not_served() -> None:
     assert served == ["/0", "/1"]
 
 
-def test_headers_of_the_options_are_sent_with_every_response() -> None:
+def test_headers_of_the_options_are_sent_with_every_response(carrier: Carrier) -> None:
     headers = [("x-extra", "1"), ("x-extra", "2")]
-    with serve(count, lifespan="off", headers=headers) as server, server.connect() as client:
+    with (
+        carrier.serve(count, lifespan="off", headers=headers) as server,
+        server.connect() as client,
+    ):
         for _ in range(2):
             assert client.get("/").all("x-extra") == ["1", "2"]
 
 
-def test_date_and_server_can_be_left_out() -> None:
+def test_date_and_server_can_be_left_out(carrier: Carrier) -> None:
     options = {"server_header": False, "date_header": False}
-    with serve(count, lifespan="off", **options) as server, server.connect() as client:
+    with carrier.serve(count, lifespan="off", **options) as server, server.connect() as client:
         answer_ = client.get("/")
         assert answer_.header("date") is None
         assert answer_.header("server") is None

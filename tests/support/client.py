@@ -285,11 +285,30 @@ PROBE = "/.probe"
 """The path that `apps.probed` answers by itself."""
 
 
+class Request(bytes):
+    """The bytes of one request for HTTP/1.1, and its parts for whoever sends them otherwise."""
+
+    method: str
+    target: str
+    lines: tuple[str, ...]
+    """Header fields but for the host."""
+    host: str
+    body: bytes
+
+    def __add__(self, more: bytes) -> Request:
+        """The same request with more of its body."""
+        both = Request(bytes(self) + more)
+        both.__dict__.update(self.__dict__, body=self.body + more)
+        return both
+
+
 def request(
     method: str, target: str = "/", *lines: str, body: bytes = b"", host: str = "test"
-) -> bytes:
-    """The bytes of a request with a host, and a content-length where there is a body."""
-    head = [f"{method} {target} HTTP/1.1", f"Host: {host}", *lines]
+) -> Request:
+    """A request with a host, and a content-length where there is a body."""
     if body:
-        head.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*head, "", ""]).encode("latin-1") + body
+        lines = (*lines, f"Content-Length: {len(body)}")
+    head = "\r\n".join([f"{method} {target} HTTP/1.1", f"Host: {host}", *lines, "", ""])
+    made = Request(head.encode("latin-1") + body)
+    made.method, made.target, made.lines, made.host, made.body = method, target, lines, host, body
+    return made

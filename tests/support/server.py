@@ -24,10 +24,11 @@ class Running:
     host: str
     port: int
     uds: str | None
+    peer: type[Client] = Client
     clients: list[Client] = field(default_factory=list)
 
-    def connect(self, **options: Any) -> Client:
-        client = Client(self.uds or (self.host, self.port), **options)
+    def connect(self, **options: Any) -> Any:
+        client = self.peer(self.uds or (self.host, self.port), **options)
         self.clients.append(client)
         return client
 
@@ -38,14 +39,15 @@ class Running:
 
 
 @contextmanager
-def serve(app: Any, **options: Any) -> Iterator[Running]:
+def serve(app: Any, *, peer: type[Client] = Client, **options: Any) -> Iterator[Running]:
     """Runs `app` until the block ends.  The test's clients are closed before the server stops.
 
+    `peer` is what its `connect` makes.
     Options are those of `fastserve.testing.serve`; the access log is off unless asked for.
     """
     options.setdefault("access_log", False)
     with testing.serve(app, **options) as server:
-        running = Running(server.url, server.host, server.port, options.get("uds"))
+        running = Running(server.url, server.host, server.port, options.get("uds"), peer)
         try:
             yield running
         finally:
