@@ -72,6 +72,8 @@ MODULES = {
     "websocket.writer": ["fs_ws_frame"],
     "websocket.channel": [],
     "http2.policy": [],
+    "http2.hpack_decoder": ["fs_hpack", "fs_huffman", "fs_scan"],
+    "http2.hpack_encoder": ["fs_hpack", "fs_huffman"],
     "http2.frames": ["fs_h2_frame"],
     "http2.writer": ["fs_h2_frame"],
     "http2.guard": [],

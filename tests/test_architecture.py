@@ -37,6 +37,8 @@ NATIVE = [
     ("websocket.frames", "B"),
     ("websocket.writer", "B"),
     ("http2.policy", "B"),
+    ("http2.hpack_decoder", "B"),
+    ("http2.hpack_encoder", "B"),
     ("http2.frames", "B"),
     ("http2.writer", "B"),
     ("http2.guard", "B"),

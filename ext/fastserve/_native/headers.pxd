@@ -19,6 +19,19 @@ cdef enum:
     NAME_SERVER
     NAME_TRAILER
     NAME_REQUEST_ID
+    NAME_COOKIE
+    NAME_PRIORITY
+    # with NAME_CONNECTION, NAME_TRANSFER_ENCODING and NAME_UPGRADE: of a connection, and so not
+    # of HTTP/2
+    NAME_KEEP_ALIVE
+    NAME_PROXY_CONNECTION
+    # of HTTP/2, RFC 9113 section 8.3, these to NAME_PSEUDO_OTHER
+    NAME_PSEUDO_METHOD
+    NAME_PSEUDO_SCHEME
+    NAME_PSEUDO_AUTHORITY
+    NAME_PSEUDO_PATH
+    NAME_PSEUDO_PROTOCOL
+    NAME_PSEUDO_OTHER
     # of forwarding, these to the last
     NAME_FORWARDED
     NAME_X_FORWARDED_FOR
@@ -35,6 +48,7 @@ cdef inline uint32_t field_bit(uint8_t kind) noexcept:
 
 cdef uint8_t name_id(const uint8_t *p, Py_ssize_t n) noexcept
 cdef bytes lower_name(const uint8_t *p, Py_ssize_t n)
+cdef bytes exact_name(const uint8_t *p, Py_ssize_t n, uint8_t *kind, bint *well)
 
 
 cdef class HeaderBlock:

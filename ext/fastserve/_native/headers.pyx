@@ -15,7 +15,7 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
-from .leaves cimport fs_equal_nocase, fs_field, fs_lower
+from .leaves cimport fs_equal_nocase, fs_field, fs_lower, fs_scan_token
 
 # A section above this size is not kept: memory per connection stays small.
 cdef enum:
@@ -35,7 +35,11 @@ _TOLD = {
     b"transfer-encoding": NAME_TRANSFER_ENCODING, b"connection": NAME_CONNECTION,
     b"expect": NAME_EXPECT, b"te": NAME_TE, b"upgrade": NAME_UPGRADE,
     b"date": NAME_DATE, b"server": NAME_SERVER, b"trailer": NAME_TRAILER,
-    b"x-request-id": NAME_REQUEST_ID,
+    b"x-request-id": NAME_REQUEST_ID, b"cookie": NAME_COOKIE, b"priority": NAME_PRIORITY,
+    b"keep-alive": NAME_KEEP_ALIVE, b"proxy-connection": NAME_PROXY_CONNECTION,
+    b":method": NAME_PSEUDO_METHOD, b":scheme": NAME_PSEUDO_SCHEME,
+    b":authority": NAME_PSEUDO_AUTHORITY, b":path": NAME_PSEUDO_PATH,
+    b":protocol": NAME_PSEUDO_PROTOCOL, b":status": NAME_PSEUDO_OTHER,
     b"forwarded": NAME_FORWARDED, b"x-forwarded-for": NAME_X_FORWARDED_FOR,
     b"x-forwarded-proto": NAME_X_FORWARDED_PROTO, b"x-forwarded-host": NAME_X_FORWARDED_HOST,
     b"x-forwarded-port": NAME_X_FORWARDED_PORT,
@@ -45,9 +49,9 @@ _TOLD = {
 _COMMON = (
     b"accept accept-charset accept-encoding accept-language access-control-request-headers "
     b"access-control-request-method authorization baggage cache-control cf-ray "
-    b"content-encoding content-language content-type cookie dnt from if-match "
-    b"if-modified-since if-none-match if-range if-unmodified-since keep-alive last-event-id "
-    b"max-forwards origin pragma priority proxy-connection range referer sec-ch-ua "
+    b"content-encoding content-language content-type dnt from if-match "
+    b"if-modified-since if-none-match if-range if-unmodified-since last-event-id "
+    b"max-forwards origin pragma range referer sec-ch-ua "
     b"sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site "
     b"sec-fetch-user sec-gpc sec-websocket-extensions sec-websocket-key "
     b"sec-websocket-protocol sec-websocket-version traceparent tracestate "
@@ -59,7 +63,8 @@ _COMMON = (
     b"content-security-policy cross-origin-opener-policy etag expires last-modified link "
     b"location referrer-policy retry-after set-cookie strict-transport-security vary "
     b"www-authenticate x-accel-buffering x-content-type-options x-frame-options "
-    b"x-process-time x-xss-protection"
+    b"x-process-time x-xss-protection "
+    b"content-location proxy-authenticate proxy-authorization refresh"
 ).split()
 
 
@@ -114,6 +119,27 @@ cdef bytes lower_name(const uint8_t *p, Py_ssize_t n):
     name = PyBytes_FromStringAndSize(NULL, n)
     fs_lower(<uint8_t *>PyBytes_AS_STRING(name), p, n)
     return name
+
+
+cdef bytes exact_name(const uint8_t *p, Py_ssize_t n, uint8_t *kind, bint *well):
+    """The name as it came; the same object every time for a common name.
+
+    `kind` is set to its NAME_*, `well` to whether RFC 9113 section 8.2.1 allows it: a token in
+    lower case, behind a colon where it is a pseudo-header's. What is not has NAME_OTHER.
+    """
+    cdef Known *entry = find(p, n)
+    cdef Py_ssize_t begin, i
+    if entry != NULL and memcmp(p, PyBytes_AS_STRING(<bytes>entry.name), n) == 0:
+        kind[0] = entry.id
+        well[0] = True
+        return <bytes>entry.name
+    begin = 1 if n > 0 and p[0] == c":" else 0
+    well[0] = n > begin and fs_scan_token(p + begin, n - begin) == <size_t>(n - begin)
+    for i in range(n):
+        if c"A" <= p[i] <= c"Z":
+            well[0] = False
+    kind[0] = NAME_PSEUDO_OTHER if begin and well[0] else NAME_OTHER
+    return PyBytes_FromStringAndSize(<const char *>p, n)
 
 
 @cython.final

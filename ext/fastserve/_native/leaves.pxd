@@ -348,3 +348,46 @@ cdef extern from "fs_h2_frame.h" nogil:
     uint32_t fs_h2_load16(const uint8_t *p)
     uint32_t fs_h2_load32(const uint8_t *p)
     void fs_h2_store32(uint8_t *dst, uint32_t value)
+
+
+cdef extern from "fs_huffman.h" nogil:
+    int64_t fs_huffman_decode(uint8_t *dst, size_t room, const uint8_t *src, size_t n)
+    size_t fs_huffman_most(size_t n)
+
+
+cdef extern from "fs_hpack.h" nogil:
+    enum:
+        FS_HPACK_INDEXED
+        FS_HPACK_INDEXING
+        FS_HPACK_WITHOUT
+        FS_HPACK_NEVER
+        FS_HPACK_SIZE
+        FS_HPACK_CUT
+        FS_HPACK_BAD_INTEGER
+        FS_HPACK_BAD_INDEX
+        FS_HPACK_STATIC
+        FS_HPACK_OVERHEAD
+        FS_HPACK_INTEGER_MOST
+
+    ctypedef struct fs_hpack_pair:
+        const char *name
+        const char *value
+        uint8_t name_len
+        uint8_t value_len
+
+    ctypedef struct fs_hpack_string:
+        const uint8_t *p
+        uint32_t n
+        uint8_t huffman
+
+    ctypedef struct fs_hpack_item:
+        uint8_t kind
+        uint32_t index
+        fs_hpack_string name
+        fs_hpack_string value
+
+    const fs_hpack_pair *fs_hpack_static_pair(unsigned int index)
+    int64_t fs_hpack_read(const uint8_t *p, size_t n, fs_hpack_item *out)
+    size_t fs_hpack_write_integer(uint8_t *dst, uint8_t first, unsigned int prefix,
+                                  uint32_t value)
+    size_t fs_hpack_write_string(uint8_t *dst, const uint8_t *p, uint32_t n)
