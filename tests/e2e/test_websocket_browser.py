@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,33 +10,11 @@ from urllib.parse import parse_qs
 
 import pytest
 from support.apps import answer, body, read_body, start
+from support.browser import BROWSER, PATIENCE, browsing
 from support.server import serve
 from support.stage import Stage
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))),
-    None,
-)
-
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-
-PATIENCE = 90.0
-"""A browser's first start on a busy machine takes its time."""
-
-OPTIONS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-extensions",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>WebSockets</title><script>
 const report = {};
@@ -149,34 +123,13 @@ class Site:
         self.stage.mark("disconnect", (event["code"], event["reason"]))
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the browser with all its processes, which are a group."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 @pytest.fixture(scope="module")
 def visit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Site]]:
     """What the script has reported, and the site that has seen it."""
     directory: Path = tmp_path_factory.mktemp("browser")
     site = Site()
-    with serve(site, lifespan="off") as server, (directory / "log").open("wb") as log:
-        profile = f"--user-data-dir={directory / 'profile'}"
-        environment = os.environ | {"HOME": str(directory)}
-        process = subprocess.Popen(
-            [str(BROWSER), *OPTIONS, profile, "--remote-debugging-port=0", f"{server.url}/"],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            yield site.stage.wait("report", timeout=PATIENCE), site
-        except AssertionError:
-            print((directory / "log").read_text(errors="replace")[-3000:])
-            raise
-        finally:
-            stop(process)
+    with serve(site, lifespan="off") as server, browsing(f"{server.url}/", directory):
+        yield site.stage.wait("report", timeout=PATIENCE), site
 
 
 def test_the_script_runs_to_its_end(visit: Any) -> None:
