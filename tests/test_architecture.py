@@ -65,6 +65,7 @@ NATIVE = [
     ("lease", "C"),
     ("shared", "C"),
     ("websocket.channel", "C"),
+    ("http2.response", "C"),
     ("requests", "C"),
     ("http1.response", "C"),
     ("http1.channel", "C"),

@@ -20,6 +20,7 @@ cdef struct ResponseFacts:
     bint close                      # the application asked to close
 
 
+cdef list lower_fields(list headers, bint keep_length, ResponseFacts *facts)
 cdef int note_length(object value, ResponseFacts *facts) except -1
 cdef bint note_connection(object value, ResponseFacts *facts) except -1
 cdef int refuse_pair(object pair) except -1

@@ -7,7 +7,7 @@ from .admission cimport Admission
 from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
-from .deadlines cimport DeadlineQueue
+from .deadlines cimport DeadlineQueue, wall_seconds
 from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
 from .http2.policy cimport Http2Policy
@@ -58,7 +58,10 @@ cdef class Shared:
     cdef object tick_timer          # None while nothing can be due
     cdef bytes fixed_fields         # --header lines, serialised
     cdef bytes server_field         # b"server: ...\r\n" or empty
+    cdef list fixed_pairs           # the same as pairs, their names in lower case
+    cdef list server_pairs
     cdef char date_field[40]        # "date: <29 bytes>\r\n", 37 bytes
+    cdef bytes date_text            # the 29 bytes; None: nobody has asked
     cdef int64_t date_second        # what date_field shows
     cdef bint date_wanted
     cdef bint draining              # answers carry Connection: close
@@ -90,9 +93,19 @@ cdef class Shared:
     cdef readonly int64_t requests
     cdef readonly int exchanges
 
+    cdef int set_date(self, int64_t second) except -1
+    # Have the date fields show the present second, which it returns.
+    cdef inline int64_t keep_date(self) except -1:
+        cdef int64_t now = wall_seconds()
+        if now != self.date_second:
+            self.set_date(now)
+        return now
+
+    cdef bytes date_value(self)
     cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1
     cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless,
                           object headers=*) except -1
+    cdef list answer_fields(self, int status, Py_ssize_t n, object headers)
     cdef int exchange_begins(self) except -1
     cdef int exchange_ends(self) except -1
     cdef int client_left(self, Call call, bint spared) except -1

@@ -4,7 +4,7 @@ The application, limits, deadline queues, default response fields, access log an
 counters. One tick a second sweeps the queues; it runs only while something can be due.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
@@ -18,7 +18,8 @@ from .admission cimport Admission
 from .asgi.call cimport Call
 from .board cimport Row
 from .buffer cimport WriteBuffer
-from .deadlines cimport DeadlineQueue, monotonic_ms, wall_seconds
+from .deadlines cimport DeadlineQueue, monotonic_ms
+from .fields cimport ResponseFacts, lower_fields
 from .forwarded cimport Trust
 from .http1.parser cimport ParserLimits
 from .http1.writer cimport status_line, write_pairs
@@ -75,6 +76,7 @@ cdef class Shared:
                  http2_header_table_size=4096, http2_limit_resets=200,
                  http2_limit_control_frames=1000, double http2_settings_timeout=10.0):
         cdef WriteBuffer fields = WriteBuffer()
+        cdef ResponseFacts facts
         self.app = app
         self.loop = loop
         self.logger = logger
@@ -128,10 +130,12 @@ cdef class Shared:
             self.ws_deflate = DeflatePolicy(
                 threshold=ws_deflate_threshold, level=ws_deflate_level, window=ws_deflate_window,
                 keep_context=ws_deflate_context)
-        write_pairs(fields, response_headers)
+        self.fixed_pairs = list(response_headers)
+        write_pairs(fields, self.fixed_pairs)
         self.fixed_fields = fields.take()
-        if server_header is not None:
-            write_pairs(fields, [(b"server", server_header)])
+        self.fixed_pairs = lower_fields(self.fixed_pairs, False, &facts)
+        self.server_pairs = [] if server_header is None else [(b"server", server_header)]
+        write_pairs(fields, self.server_pairs)
         self.server_field = fields.take()
         self.date_wanted = date_header
         self.date_second = -1
@@ -182,16 +186,24 @@ cdef class Shared:
             return f"{starting.method} {printable(starting.target)}"
         return None
 
+    cdef int set_date(self, int64_t second) except -1:
+        memcpy(self.date_field, b"date: ", 6)
+        fs_date_http(<uint8_t *>self.date_field + 6, second)
+        memcpy(self.date_field + 6 + FS_DATE_LEN, b"\r\n", 2)
+        self.date_text = None
+        self.date_second = second
+        return 0
+
+    cdef bytes date_value(self):
+        """The value of Date as of the last `keep_date`."""
+        if self.date_text is None:
+            self.date_text = PyBytes_FromStringAndSize(self.date_field + 6, FS_DATE_LEN)
+        return self.date_text
+
     cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1:
         """The fields every response gets: Date, Server, and the operator's own."""
-        cdef int64_t now
         if date and self.date_wanted:
-            now = wall_seconds()
-            if now != self.date_second:
-                memcpy(self.date_field, b"date: ", 6)
-                fs_date_http(<uint8_t *>self.date_field + 6, now)
-                memcpy(self.date_field + 6 + FS_DATE_LEN, b"\r\n", 2)
-                self.date_second = now
+            self.keep_date()
             out.write(self.date_field, 8 + FS_DATE_LEN)
         if server:
             out.write(PyBytes_AS_STRING(self.server_field), PyBytes_GET_SIZE(self.server_field))
@@ -205,17 +217,21 @@ cdef class Shared:
         cdef bytes body = (text + "\n").encode()
         out.write(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
         self.write_default_fields(out, True, True)
-        write_pairs(out, [(b"content-type", b"text/plain; charset=utf-8"),
-                          (b"content-length", b"%d" % len(body))])
-        write_pairs(out, headers)
+        write_pairs(out, self.answer_fields(status, len(body), headers))
         if not any(name == b"connection" for name, _ in headers):
             write_pairs(out, [(b"connection", b"close")])
-        if status == 503:
-            write_pairs(out, [(b"retry-after", b"1")])
         out.write(b"\r\n", 2)
         if not bodiless:
             out.write(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         return 0
+
+    cdef list answer_fields(self, int status, Py_ssize_t n, object headers):
+        """The fields of an answer of the server's own, whose body is a line of n bytes."""
+        cdef list fields = [(b"content-type", b"text/plain; charset=utf-8"),
+                            (b"content-length", b"%d" % n), *headers]
+        if status == 503:
+            fields.append((b"retry-after", b"1"))
+        return fields
 
     cdef int exchange_begins(self) except -1:
         self.exchanges += 1
