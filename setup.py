@@ -77,6 +77,7 @@ MODULES = {
     "http2.frames": ["fs_h2_frame"],
     "http2.writer": ["fs_h2_frame"],
     "http2.guard": [],
+    "http2.heads": ["fs_scan", "fs_target"],
     "http2.response": ["fs_date", "fs_h2_frame"],
 }
 

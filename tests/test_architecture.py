@@ -42,6 +42,7 @@ NATIVE = [
     ("http2.frames", "B"),
     ("http2.writer", "B"),
     ("http2.guard", "B"),
+    ("http2.heads", "B"),
     ("board", "C"),
     ("deadlines", "C"),
     ("access_text", "B"),

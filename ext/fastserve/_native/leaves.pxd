@@ -31,6 +31,7 @@ cdef extern from "fs_http1.h" nogil:
         FS_MANY_FIELDS
         FS_LONG_HEAD
         FS_FIELDS_MAX
+        FS_METHOD_MAX
 
     ctypedef struct fs_field:
         uint32_t name_off

@@ -346,6 +346,8 @@ cdef class HpackDecoder:
         if most < self.most:
             self.owed = most
             self.owes = True
+            # A block means something else now, even if no entry had to leave.
+            self.generation += 1
             self.most = most
             self.evict(most)
         return 0
