@@ -19,7 +19,7 @@ cdef struct BlockLimits:
 
 
 cdef class HpackDecoder:
-    cdef readonly uint64_t generation   # another one whenever the dynamic table has changed
+    cdef readonly uint64_t generation   # while it stays, a block means what it did
     # of the block decoded last
     cdef readonly list pairs            # [(name, value)], the caller's; None after an error
     cdef uint8_t *marks                 # NAME_* of each; good until the next block

@@ -204,6 +204,7 @@ cdef class HpackDecoder:
             if item.index > (self.owed if self.owes else self.granted):
                 raise Http2Error(COMPRESSION_ERROR, "table size over its limit")
             self.owes = False
+            self.generation += 1
             self.most = item.index
             self.evict(item.index)
         if self.owes:

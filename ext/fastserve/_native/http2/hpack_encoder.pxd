@@ -31,7 +31,7 @@ cdef struct Sent:
 
 
 cdef class HpackEncoder:
-    cdef readonly uint64_t generation   # another one whenever the dynamic table has changed
+    cdef readonly uint64_t generation   # while it stays, a block means what it did
     cdef Sent *ring                     # an entry is at its sequence number modulo slots
     cdef uint32_t slots                 # a power of two, or 0
     cdef uint32_t sequence              # of the newest entry

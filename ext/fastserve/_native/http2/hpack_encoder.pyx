@@ -163,8 +163,9 @@ cdef class HpackEncoder:
         if most == self.most:
             return 0
         self.most = most
-        self.lowest = min(self.lowest, most)
+        self.lowest = min(self.lowest, most) if self.owes else most
         self.owes = True
+        self.generation += 1
         self.evict(most)
         return 0
 
