@@ -56,6 +56,10 @@ MODULES = {
     "http1.writer": ["fs_scan", "fs_date", "fs_chunked"],
     "http1.redirect": [],
     "requests": [],
+    "http2.sending": ["fs_h2_frame"],
+    "http2.streams": ["fs_h2_frame"],
+    "http2.channel": [],
+    "http1.upgrade": ["fs_h2_frame"],
     "http1.response": [],
     "http1.channel": [],
     "asgi.scope": ["fs_target"],
@@ -78,7 +82,7 @@ MODULES = {
     "http2.writer": ["fs_h2_frame"],
     "http2.guard": [],
     "http2.heads": ["fs_scan", "fs_target"],
-    "http2.response": ["fs_date", "fs_h2_frame"],
+    "http2.response_head": ["fs_date", "fs_h2_frame"],
 }
 
 DIRECTIVES = {

@@ -194,6 +194,20 @@ static inline void fs_board_note(fs_board_row *row, const void *text, size_t n)
     fs_board_set(&row->text_len, (int64_t)n);
 }
 
+/* Of two words. */
+static inline void fs_board_note_two(fs_board_row *row, const void *first, size_t first_n,
+                                     const void *second, size_t second_n)
+{
+    if (first_n > FS_BOARD_TEXT - 1)
+        first_n = FS_BOARD_TEXT - 1;
+    if (second_n > FS_BOARD_TEXT - 1 - first_n)
+        second_n = FS_BOARD_TEXT - 1 - first_n;
+    memcpy(row->text, first, first_n);
+    row->text[first_n] = ' ';
+    memcpy(row->text + first_n + 1, second, second_n);
+    fs_board_set(&row->text_len, (int64_t)(first_n + 1 + second_n));
+}
+
 /* Copies the text to `dst`, FS_BOARD_TEXT bytes, in printable ASCII; returns its length. */
 static inline size_t fs_board_text(const fs_board_row *row, char *dst)
 {

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.http2 import CONTINUATION, END_HEADERS, END_STREAM, HEADERS
 
 from fastserve._native.errors import ProtocolViolation
-from fastserve._native.http2.response import HeadWriter, ResponseHead
+from fastserve._native.http2.response_head import HeadWriter, ResponseHead
 from fastserve._native.service import Service
 
 Pairs = list[tuple[bytes, bytes]]

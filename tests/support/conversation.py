@@ -64,7 +64,7 @@ def _section(stem: str, text: str) -> Conversation:
     for line in re.findall(r"^- options: (.*)$", text, re.M):
         for pair in line.split():
             name, _, value = pair.partition("=")
-            options[name] = int(value) if value.isdigit() else value
+            options[name] = int(value) if value.isdigit() else value.strip('"')
     try:
         steps = _steps(block.group(1).splitlines())
     except ValueError as error:

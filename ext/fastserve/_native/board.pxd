@@ -1,10 +1,14 @@
 """The board: counters and states of all processes of a server in one block of memory."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
-from .leaves cimport (fs_board_add, fs_board_head, fs_board_note, fs_board_respond, fs_board_row,
-                      fs_board_time, fs_board_ws_close, fs_board_ws_message_in,
+from .leaves cimport (fs_board_add, fs_board_head, fs_board_note, fs_board_note_two,
+                      fs_board_respond, fs_board_row, fs_board_time, fs_board_ws_close, fs_board_ws_message_in,
                       fs_board_ws_message_out, fs_board_ws_open)
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 
 # The memory of a board.
@@ -44,6 +48,12 @@ cdef class Row:
     # `text`: the request line.
     cdef inline void note(self, const void *text, size_t n) noexcept:
         fs_board_note(self.p, text, n)
+
+    cdef inline int note_request(self, str method, bytes target) except -1:
+        cdef Py_ssize_t n = 0
+        cdef const char *p = PyUnicode_AsUTF8AndSize(method, &n)
+        fs_board_note_two(self.p, p, n, PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target))
+        return 0
 
     # `status` 0: the client left before it had its answer.
     cdef inline void responded(self, int status) noexcept:

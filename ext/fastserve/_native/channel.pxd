@@ -25,3 +25,5 @@ cdef class Channel(Expirable):
     cdef bint idle(self) noexcept
     # Close an idle connection.
     cdef int leave(self) except -1
+    # The server is going to stop: tell the peer, if the protocol has a word for it.
+    cdef int drain(self) except -1

@@ -44,3 +44,6 @@ cdef class Channel(Expirable):
 
     cdef int leave(self) except -1:
         raise NotImplementedError
+
+    cdef int drain(self) except -1:
+        return 0

@@ -37,6 +37,21 @@ cdef inline void unlink(Link *link) noexcept:
         link.before = link.after = NULL
 
 
+# How fast something comes that somebody waits for.
+cdef struct Pace:
+    int64_t come                    # bytes
+    int64_t waited                  # milliseconds that somebody waited for them
+    int64_t since                   # monotonic_ms since which somebody waits; 0: nobody does
+
+
+# Ends a wait. Whether all has come slower than `least` bytes a second, the first `grace`
+# milliseconds aside. Any sign of life ends a wait, but only what is counted as come counts.
+cdef inline bint too_slow(Pace *pace, int64_t now, int64_t least, int64_t grace) noexcept:
+    pace.waited += now - pace.since
+    pace.since = 0
+    return (pace.waited - grace) * least > pace.come * 1000
+
+
 cdef int64_t monotonic_ms() noexcept
 cdef int64_t monotonic_us() noexcept
 cdef int64_t wall_seconds() noexcept

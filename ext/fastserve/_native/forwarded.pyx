@@ -12,7 +12,6 @@ What cannot be read is ignored; it never fails a request, and never makes us loo
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM
-from cpython.mem cimport PyMem_Malloc
 from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
@@ -20,8 +19,9 @@ from libc.string cimport memchr, memcpy
 
 from .headers cimport (NAME_CF_CONNECTING_IP, NAME_FORWARDED, NAME_X_FORWARDED_FOR,
                        NAME_X_FORWARDED_HOST, NAME_X_FORWARDED_PORT, NAME_X_FORWARDED_PREFIX,
-                       NAME_X_FORWARDED_PROTO, NAME_X_REAL_IP, HeaderBlock, field_bit, name_id)
-from .leaves cimport (fs_address_node, fs_address_port, fs_equal_nocase, fs_field,
+                       NAME_X_FORWARDED_PROTO, NAME_X_REAL_IP, HeaderBlock, block_of,
+                       field_bit, name_id)
+from .leaves cimport (fs_address_node, fs_address_port, fs_equal_nocase,
                       fs_target_host_ok, fs_target_unescape)
 from .networks cimport Networks, address_text
 
@@ -225,18 +225,10 @@ cdef class Trust:
 
     def read(self, list headers not None):
         """`resolve` for tests: of pairs with lower-case names, those that are believed."""
-        cdef HeaderBlock block = HeaderBlock.__new__(HeaderBlock)
+        cdef HeaderBlock block = block_of(headers)
         cdef uint32_t present = 0
-        cdef Py_ssize_t i, n = len(headers)
-        block.fields = <fs_field *>PyMem_Malloc(n * (sizeof(fs_field) + 1) + 1)
-        if block.fields == NULL:
-            raise MemoryError
-        block.ids = <uint8_t *>(block.fields + n)
-        block.pairs = headers
-        block.count = <uint32_t>n
-        for i in range(n):
-            name = <bytes>(<tuple>headers[i])[0]
-            block.ids[i] = name_id(name, len(name))
+        cdef uint32_t i
+        for i in range(block.count):
             present |= field_bit(block.ids[i])
         return self.resolve(block, present & self.fields)
 

@@ -51,6 +51,10 @@ cdef bytes lower_name(const uint8_t *p, Py_ssize_t n)
 cdef bytes exact_name(const uint8_t *p, Py_ssize_t n, uint8_t *kind, bint *well)
 
 
+# A block of pairs with names in lower case that came in no section.
+cdef HeaderBlock block_of(list pairs)
+
+
 cdef class HeaderBlock:
     cdef uint8_t *raw               # the section as it came, through its empty line; NULL: none kept
     cdef uint32_t raw_len

@@ -6,7 +6,7 @@ all but a line. `HeaderBlock` keeps the last section: the same bytes give the sa
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GetSlice, PyList_New, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
@@ -229,6 +229,22 @@ cdef class HeaderBlock:
         return (old.name_len == new.name_len and old.value_len == new.value_len
                 and memcmp(self.raw + old.name_off, p + new.name_off, new.name_len) == 0
                 and memcmp(self.raw + old.value_off, p + new.value_off, new.value_len) == 0)
+
+
+cdef HeaderBlock block_of(list pairs):
+    cdef HeaderBlock block = HeaderBlock.__new__(HeaderBlock)
+    cdef Py_ssize_t i, n = len(pairs)
+    cdef bytes name
+    block.fields = <fs_field *>PyMem_Malloc(n * (sizeof(fs_field) + 1) + 1)
+    if block.fields == NULL:
+        raise MemoryError
+    block.ids = <uint8_t *>(block.fields + n)
+    block.pairs = pairs
+    block.count = <uint32_t>n
+    for i in range(n):
+        name = <bytes>(<tuple>pairs[i])[0]
+        block.ids[i] = name_id(<const uint8_t *>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+    return block
 
 
 cdef inline tuple make_pair(const uint8_t *p, const fs_field *field, uint8_t *kind):

@@ -171,6 +171,8 @@ cdef extern from "fs_board.h" nogil:
     void fs_board_respond(fs_board_row *row, int status)
     void fs_board_time(fs_board_row *row, int64_t us)
     void fs_board_note(fs_board_row *row, const void *text, size_t n)
+    void fs_board_note_two(fs_board_row *row, const void *first, size_t first_n,
+                           const void *second, size_t second_n)
     size_t fs_board_text(const fs_board_row *row, char *dst)
     void fs_board_clear(fs_board_row *row)
     fs_board_row *fs_board_row_at(fs_board_head *head, int64_t index)

@@ -10,11 +10,13 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 
 import ssl
 
+from .asgi.scope cimport ScopeTemplate
 from .buffer cimport WriteBuffer, give_back, new_buffer
 from .channel cimport Channel
 from .deadlines cimport DeadlineQueue
 from .front cimport Front
 from .http1.channel cimport Http1Channel
+from .http2.channel cimport Http2Channel
 from .outlet cimport Outlet
 from .shared cimport MAKE_ROOM, WAIT_FIRST, WAIT_HANDSHAKE, Shared
 from .tls cimport PLAIN_HTTP, TLS_OPEN, TLS_SHAKING, TLS_WAITING, TlsLayer, reason_of
@@ -141,9 +143,16 @@ cdef class TlsFront(Front):
         return self.outlet.wait_for(WAIT_HANDSHAKE)
 
     cdef bint complete(self) except -1:
-        self.shared.handshakes -= 1
-        (<Http1Channel>self.outlet.channel).template.tls = self.layer.extension()
+        cdef Shared shared = self.shared
+        cdef ScopeTemplate template = (<Http1Channel>self.outlet.channel).template
+        cdef Http2Channel channel
+        shared.handshakes -= 1
+        template.tls = self.layer.extension()
         self.outlet.wait_for(WAIT_FIRST)
+        if shared.http2 is not None and self.layer.chosen() == "h2":
+            channel = Http2Channel(shared, self.outlet, template)
+            self.outlet.succeed(channel)
+            channel.begin()
         return True
 
     # Ends --------------------------------------------------------------------

@@ -54,6 +54,18 @@ cdef class Service(Shared):
         """Open connections."""
         return len(self.open)
 
+    def drain(self):
+        """From now on clients are told to go elsewhere. Cannot be undone.
+
+        HTTP/1.1: every response head says Connection: close. A connection whose last head did
+        not say so stays open, for its client relies on it. HTTP/2: GOAWAY, at once.
+        """
+        cdef Connection connection
+        self.draining = True
+        for connection in list(self.open):
+            if connection.channel is not None and not connection.closing:
+                connection.channel.drain()
+
     def close_idle(self, double quiet):
         """Close connections with no request under way that were quiet for `quiet` seconds.
 

@@ -162,13 +162,6 @@ cdef class Shared:
         self.context = context
         self.state = state
 
-    def drain(self):
-        """From now on every response head says Connection: close. Cannot be undone.
-
-        A connection whose last head did not say so stays open, for its client relies on it.
-        """
-        self.draining = True
-
     def request_line(self, task):
         """"GET /path" of the exchange whose application runs as `task`, or None.
 

@@ -40,6 +40,7 @@ cdef class TlsLayer:
     cdef int end(self) except -1
     cdef int fail(self) except -1
     cdef dict extension(self)
+    cdef object chosen(self)
     cdef bint between_records(self) noexcept
     cdef int feed(self) except -1
     cdef Py_ssize_t measure(self, const uint8_t *p, Py_ssize_t n) noexcept

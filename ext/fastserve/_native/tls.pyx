@@ -170,6 +170,10 @@ cdef class TlsLayer:
     cdef dict extension(self):
         return self.context.extension(self.ssl_object)
 
+    cdef object chosen(self):
+        """The protocol that ALPN agreed on, RFC 7301; None: none."""
+        return self.ssl_object.selected_alpn_protocol()
+
     cdef bint between_records(self) noexcept:
         """Whether the peer has not begun to say anything that is still to be read."""
         return self.state == TLS_WAITING or (

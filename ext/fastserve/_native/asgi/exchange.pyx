@@ -181,7 +181,7 @@ cdef class Exchange(Call):
             more = not self.body_complete or len(self.pieces) != 0
             if not more:
                 self.end_given = True
-            elif not self.body_complete and self.concerns_sink():
+            if (not self.body_complete or self.metered) and self.concerns_sink():
                 self.sink.body_wanted(self)
             return {"type": "http.request", "body": data, "more_body": more}
         if self.body_complete and not self.end_given:

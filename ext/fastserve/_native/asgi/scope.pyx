@@ -74,8 +74,9 @@ cdef class ScopeTemplate:
             PyDict_SetItem(scope, "query_string", query_string)
         PyDict_SetItem(scope, "headers", headers)
         if http_version is not None:
-            # No interim responses and no chunked coding there, so no hints and no trailers.
             PyDict_SetItem(scope, "http_version", http_version)
+        if http_version == "1.0":
+            # No interim responses and no chunked coding there, so no hints and no trailers.
             extensions = {"http.response.pathsend": {}, "http.response.zerocopysend": {}}
         else:
             extensions = {"http.response.trailers": {}, "http.response.early_hint": {},

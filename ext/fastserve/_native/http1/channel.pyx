@@ -15,9 +15,11 @@ from ..asgi.exchange cimport RESPONSE_COMPLETE, RESPONSE_HELD, RESPONSE_NONE, Ex
 from ..asgi.scope cimport ScopeTemplate
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
-from ..deadlines cimport monotonic_ms, unlink
+from ..deadlines cimport monotonic_ms, too_slow, unlink
 from ..exchange_log cimport log_refusal, scheme_of, tls_of
 from ..forwarded cimport Origin
+from ..http2.channel cimport Http2Channel
+from ..http2.heads cimport RequestHead
 from ..outlet cimport Outlet
 from ..requests cimport (LEFT, admit, complete_scope, discard, log_end, missing_answer,
                          new_exchange, start_application)
@@ -25,9 +27,10 @@ from ..shared cimport (WAIT_BODY, WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_AL
                        WAIT_OPEN, Shared)
 from ..websocket.channel cimport offer_websocket
 from ..websocket.handshake cimport Handshake, read_handshake, wants_websocket
-from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, STATE_LENGTH, Event, RequestParser,
-                      method_name)
+from .parser cimport (EVENT_BODY, EVENT_END, EVENT_HEAD, EVENT_HTTP2, STATE_LENGTH, Event,
+                      RequestParser, method_name)
 from .response cimport DISCARD_MOST, ResponseHalf
+from .upgrade cimport asked_settings, upgraded_head
 from .writer cimport status_line, write_fields
 
 cdef enum:
@@ -45,6 +48,9 @@ cdef class Http1Channel(ResponseHalf):
         self.outlet = outlet
         self.template = template
         self.parser = RequestParser(shared.limits)
+        if shared.http2 is not None:
+            self.parser.takes_http2 = True
+            self.parser.only_http2 = shared.http2.only
 
     # From the connection -----------------------------------------------------
 
@@ -87,7 +93,7 @@ cdef class Http1Channel(ResponseHalf):
             # The exchange ended between the choice and the read.
             return self.data_received(data)
         self.parser.take_length(PyBytes_GET_SIZE(data))
-        self.body_come += PyBytes_GET_SIZE(data)
+        self.pace.come += PyBytes_GET_SIZE(data)
         self.continue_owed = False
         self.exchange.feed(data)
         return self.process()
@@ -132,6 +138,8 @@ cdef class Http1Channel(ResponseHalf):
                 self.take_body()
             elif event == EVENT_END:
                 self.take_end()
+            elif event == EVENT_HTTP2:
+                self.become_http2(None, None)
             elif self.scope is not None:
                 self.start()
             else:
@@ -209,6 +217,12 @@ cdef class Http1Channel(ResponseHalf):
         cdef list headers
         cdef str method = method_name(parser.head_p + parser.head.method_off,
                                       parser.head.method_len)
+        parser.takes_http2 = False
+        if parser.has_upgrade and shared.http2 is not None and not self.outlet.secure:
+            headers = parser.header_list()
+            settings = asked_settings(parser, headers)
+            if settings is not None:
+                return self.become_http2(upgraded_head(parser, method, headers), settings)
         if parser.forwarding & self.template.believed:
             origin = shared.trust.origin(
                 parser.headers, parser.forwarding & self.template.believed)
@@ -227,7 +241,7 @@ cdef class Http1Channel(ResponseHalf):
         self.outlet.wait_for(WAIT_NOTHING)
         self.chunked = False
         self.discarded = 0
-        self.body_come = self.body_waited = self.body_since = 0
+        self.pace.come = self.pace.waited = self.pace.since = 0
         self.keep_alive = parser.keep_alive()
         # RFC 9110 10.1.1: no 100 where the body has begun to come, or none will.
         self.continue_owed = (parser.expect_continue and parser.head.minor >= 1
@@ -267,10 +281,31 @@ cdef class Http1Channel(ResponseHalf):
             handshake.subprotocols)
         return 0
 
+    cdef int become_http2(self, RequestHead head, bytes settings) except -1:
+        """Let HTTP/2 take our place: for the preface, or for a request that asks for it."""
+        cdef Outlet outlet = self.outlet
+        cdef Http2Channel successor = Http2Channel(self.shared, outlet, self.template)
+        cdef bytes rest
+        self.closed = True
+        if head is not None:
+            # The end of its message, which has no body.
+            self.parser.next()
+            outlet.buffer().write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\n"
+                                  b"upgrade: h2c\r\n\r\n", 71)
+        rest = self.parser.take_rest()
+        self.outlet = None
+        outlet.wait_for(WAIT_NOTHING)
+        outlet.succeed(successor)
+        if head is None:
+            successor.begin()
+        else:
+            successor.begin_upgraded(head, settings)
+        return successor.data_received(rest)
+
     cdef int take_body(self) except -1:
         cdef Exchange exchange = self.exchange
         self.continue_owed = False
-        self.body_come += self.parser.body_n
+        self.pace.come += self.parser.body_n
         if exchange is None:
             self.discarded += self.parser.body_n
             if self.discarded > DISCARD_MOST:
@@ -327,7 +362,8 @@ cdef class Http1Channel(ResponseHalf):
 
     cdef int set_wait(self) except -1:
         """Choose the deadline that fits the state."""
-        if self.body_since and self.dribbles():
+        if self.pace.since and too_slow(&self.pace, monotonic_ms(), self.shared.min_rate,
+                                        self.shared.rate_grace):
             return self.timed_out(WAIT_BODY)
         if self.exchange is not None and self.exchange.guest is not None:
             self.outlet.wait_for(WAIT_OPEN if self.exchange.state == RESPONSE_NONE
@@ -346,18 +382,8 @@ cdef class Http1Channel(ResponseHalf):
 
     cdef int await_body(self) except -1:
         """Somebody waits for more body from now on."""
-        self.body_since = monotonic_ms()
+        self.pace.since = monotonic_ms()
         return self.outlet.wait_for(WAIT_BODY)
-
-    cdef bint dribbles(self):
-        """End a wait for body; whether all of it has come slower than it must.
-
-        Any byte ends a wait, be it of a chunk's head, but only the body's own count.
-        """
-        self.body_waited += monotonic_ms() - self.body_since
-        self.body_since = 0
-        return ((self.body_waited - self.shared.rate_grace) * self.shared.min_rate
-                > self.body_come * 1000)
 
     # Responses: the rest of the exchange's sink ---------------------------------
 

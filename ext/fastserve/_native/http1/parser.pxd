@@ -13,6 +13,7 @@ cdef enum Event:
     EVENT_HEAD                      # a request head: the fields below say which
     EVENT_BODY                      # body_p[:body_n] is a run of the body
     EVENT_END                       # the message is complete
+    EVENT_HTTP2                     # the client speaks HTTP/2: nothing of what waits is used
 
 cdef enum ParserState:
     STATE_HEAD = 0
@@ -39,6 +40,8 @@ cdef class RequestParser(Input):
     cdef fs_http1_resume resume
     cdef HeaderBlock headers
     cdef uint8_t empty_lines
+    cdef bint takes_http2           # the preface of HTTP/2 is an event, not an error
+    cdef bint only_http2            # and whatever comes is taken for it
     # framing and connection facts of the head
     cdef bint close_asked           # Connection: close
     cdef bint keep_alive_asked      # Connection: keep-alive

@@ -35,6 +35,10 @@ cdef enum:
 
 cdef fs_field scratch[FS_FIELDS_MAX]
 
+# The line that HTTP/2's preface begins with, RFC 9113 section 3.4; an unknown version is told of
+# whole lines only.
+cdef const char *_PREFACE = b"PRI * HTTP/2.0"
+
 _ERRORS = {
     FS_BAD_REQUEST_LINE: (400, "malformed request line"),
     FS_BAD_METHOD: (400, "malformed method"),
@@ -131,6 +135,8 @@ cdef class RequestParser(Input):
         cdef Py_ssize_t n = self.n - self.pos
         cdef int64_t used
         cdef uint32_t count = 0
+        if self.only_http2:
+            return EVENT_HTTP2 if n else EVENT_MORE
         if n > 0 and (p[0] == 13 or p[0] == 10):
             used = fs_http1_skip_empty(p, n, EMPTY_LINES_MOST - self.empty_lines)
             if used < 0:
@@ -143,7 +149,11 @@ cdef class RequestParser(Input):
             return EVENT_MORE
         used = fs_http1_request_line(p, n, &self.limits.head, &self.head)
         if used < 0:
-            return EVENT_MORE if used == FS_MORE else refuse(used)
+            if used == FS_MORE:
+                return EVENT_MORE
+            if used == FS_UNKNOWN_VERSION and self.takes_http2 and memcmp(p, _PREFACE, 14) == 0:
+                return EVENT_HTTP2
+            return refuse(used)
         self.head_p = p
         if (self.headers.same(p + used, n - used)
                 and used + self.headers.raw_len <= self.limits.head.head):

@@ -1,0 +1,500 @@
+"""HTTP/2 over a connection, RFC 9113: frames in, streams, frames out.
+
+`process` is the one loop over frames; it never runs with an application on the stack. A stream's
+application is started when the end of its request is there, or at the end of the read that
+brought its head.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from fastserve._native.errors import Http2Error, ParseError
+
+from ..asgi.exchange cimport RESPONSE_COMPLETE
+from ..asgi.scope cimport ScopeTemplate
+from ..deadlines cimport monotonic_ms, unlink
+from ..leaves cimport *
+from ..outlet cimport Outlet
+from ..requests cimport admit, complete_scope, start_application
+from ..shared cimport (WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING,
+                       WAIT_SETTINGS, Shared)
+from .frames cimport (H2_DATA, H2_GOAWAY, H2_HEADERS, H2_MORE, H2_PING, H2_PING_ACK, H2_PRIORITY,
+                      H2_PRIORITY_UPDATE, H2_RESET, H2_SETTINGS, H2_SETTINGS_ACK, H2_UNKNOWN,
+                      H2_WINDOW, STATE_PREFACE, FrameReader, H2Event)
+from .guard cimport (GUARD_EMPTY, GUARD_ERROR, GUARD_PING, GUARD_PRIORITY, GUARD_RESET,
+                     GUARD_SETTINGS, GUARD_UNKNOWN, GUARD_WINDOW, Guard)
+from .heads cimport HeadReader, Priority, RequestHead, read_priority
+from .hpack_decoder cimport HpackDecoder
+from .policy cimport Http2Policy
+from .response_head cimport HeadWriter
+from .sending cimport Http2Stream
+from .streams cimport MOST_WINDOW, Streams
+from .writer cimport (write_goaway, write_ping, write_settings, write_settings_ack, write_window)
+
+cdef enum:
+    DEFAULT_WINDOW = 65535          # RFC 9113 section 6.5.2
+    DEFAULT_FRAME = 16384
+    MOST_STREAM = 0x7fffffff
+    EARLY_MOST = 16                 # priorities that are kept for streams yet to come
+
+# What our PING of a drain carries.
+cdef const char *DRAINING = b"draining"
+
+@cython.final
+cdef class Http2Channel(Streams):
+
+    def __init__(self, Shared shared, Outlet outlet, ScopeTemplate template):
+        cdef Http2Policy policy = shared.http2
+        self.shared = shared
+        self.outlet = outlet
+        self.template = template
+        self.takes_blocks = True
+        self.reader = FrameReader(policy.frame_size, shared.limits.head.head)
+        self.requests = HeadReader(shared.limits, HpackDecoder(policy.table_size),
+                                   protocols=shared.websockets)
+        self.heads = HeadWriter(shared)
+        self.guard = Guard(policy)
+        self.streams = {}
+        self.send_room = self.peer_window = DEFAULT_WINDOW
+        self.frame_most = DEFAULT_FRAME
+        self.window = self.room = policy.connection_window
+
+    def __dealloc__(self):
+        unlink(&self.settings_link)
+
+    cdef int begin(self) except -1:
+        """Our preface, RFC 9113 section 3.4: the settings, and the window of the connection."""
+        cdef Http2Policy policy = self.shared.http2
+        cdef uint16_t[7] ids
+        cdef uint32_t[7] values
+        cdef int n = 5
+        ids[0], values[0] = FS_H2_MAX_CONCURRENT_STREAMS, policy.max_streams
+        ids[1], values[1] = FS_H2_INITIAL_WINDOW_SIZE, policy.stream_window
+        ids[2], values[2] = FS_H2_MAX_FRAME_SIZE, policy.frame_size
+        ids[3], values[3] = FS_H2_MAX_HEADER_LIST_SIZE, self.shared.limits.head.head
+        ids[4], values[4] = FS_H2_NO_RFC7540_PRIORITIES, 1
+        if policy.table_size != 4096:
+            ids[n], values[n] = FS_H2_HEADER_TABLE_SIZE, policy.table_size
+            n += 1
+        if self.shared.websockets:
+            ids[n], values[n] = FS_H2_ENABLE_CONNECT_PROTOCOL, 1
+            n += 1
+        write_settings(self.outlet.buffer(), ids, values, n)
+        if policy.connection_window > DEFAULT_WINDOW:
+            write_window(self.outlet.buffer(), 0, policy.connection_window - DEFAULT_WINDOW)
+        self.settings_link.owner = <void *>self
+        self.shared.queue(WAIT_SETTINGS).add(&self.settings_link, monotonic_ms())
+        self.shared.arm_tick()
+        if self.shared.draining:
+            self.drain()
+        return self.outlet.settle()
+
+    cdef int begin_upgraded(self, RequestHead head, bytes settings) except -1:
+        """After 101 to an Upgrade: h2c, RFC 7540 section 3.2: that request is stream 1."""
+        cdef Http2Stream stream
+        self.begin()
+        self.take_settings(<const uint8_t *>PyBytes_AS_STRING(settings),
+                           PyBytes_GET_SIZE(settings))
+        self.last = 1
+        stream = self.open_stream(1, head)
+        if self.fill_scope(stream, head):
+            stream.take_end()
+            return self.start(stream)
+        return 0
+
+    # From the connection -----------------------------------------------------
+
+    cdef int data_received(self, bytes data) except -1:
+        return self.block_received(data, PyBytes_GET_SIZE(data))
+
+    cdef int block_received(self, bytes block, Py_ssize_t n) except -1:
+        if self.closed:
+            return 0
+        self.reader.give(block, n)
+        try:
+            self.process()
+        finally:
+            self.reader.stash()
+        return self.set_wait()
+
+    cdef int process(self) except -1:
+        cdef Http2Stream stream
+        self.processing = True
+        try:
+            while not self.closed:
+                try:
+                    self.take_events()
+                    break
+                except Http2Error as error:
+                    self.reject(error)
+            while self.unstarted and not self.closed:
+                stream = self.unstarted.pop(0)
+                if stream.scope is not None:
+                    self.start(stream)
+        finally:
+            self.processing = False
+        return self.pump()
+
+    cdef int take_events(self) except -1:
+        cdef H2Event event
+        while not self.closed:
+            event = self.reader.next()
+            if event == H2_HEADERS:
+                self.take_headers()
+            elif event == H2_DATA:
+                self.take_data()
+            elif event == H2_WINDOW:
+                self.take_window()
+            elif event == H2_MORE:
+                return 0
+            else:
+                self.take_control(event)
+        return 0
+
+    cdef int eof_received(self) except -1:
+        """The peer will send no more; it may still read what it asked for."""
+        cdef Http2Stream stream
+        self.peer_done = True
+        for stream in list(self.streams.values()):
+            stream.exchange.disconnect(False)
+            self.shared.client_left(stream.exchange.call(), False)
+        return self.set_wait()
+
+    cdef int connection_lost(self) except -1:
+        self.closed = True
+        unlink(&self.settings_link)
+        self.lose_all()
+        self.outlet = None
+        return 0
+
+    cdef int writable(self) except -1:
+        cdef Http2Stream stream
+        self.pump()
+        for stream in list(self.streams.values()):
+            stream.wake()
+        return 0
+
+    cdef int timed_out(self, int kind) except -1:
+        if self.closed:
+            return 0
+        if kind == WAIT_IDLE:
+            return self.outlet.wait_for(WAIT_KEEP_ALIVE)
+        if kind == WAIT_HEAD and self.heard:
+            return self.fail(FS_H2_ENHANCE_YOUR_CALM, "a frame took too long")
+        return self.leave()
+
+    cdef int expired(self, int kind) except -1:
+        """WAIT_SETTINGS: the peer does not acknowledge our settings, or our PING of a drain."""
+        if self.closed:
+            return 0
+        if not self.acknowledged:
+            self.fail(FS_H2_SETTINGS_TIMEOUT, "settings were not acknowledged")
+        elif self.leaving == 1:
+            self.say_last()
+        return self.outlet.flush()
+
+    cdef bint idle(self) noexcept:
+        return not self.closed and len(self.streams) == 0 and not self.reader.begun
+
+    cdef int leave(self) except -1:
+        self.say_last()
+        if not self.closed:
+            self.closed = True
+            self.outlet.close(False)
+        return 0
+
+    cdef int drain(self) except -1:
+        """RFC 9113 section 6.8: announce the end, and tell the last stream a round trip later."""
+        if self.leaving or self.closed:
+            return 0
+        self.leaving = 1
+        write_goaway(self.outlet.buffer(), MOST_STREAM, FS_H2_NO_ERROR, b"")
+        write_ping(self.outlet.buffer(), <const uint8_t *>DRAINING, False)
+        if self.settings_link.before == NULL:
+            self.shared.queue(WAIT_SETTINGS).add(&self.settings_link, monotonic_ms())
+            self.shared.arm_tick()
+        return self.outlet.settle()
+
+    cdef int say_last(self) except -1:
+        """No stream above the last one is served; the connection ends with those that are."""
+        if self.leaving < 2:
+            self.leaving = 2
+            unlink(&self.settings_link)
+            write_goaway(self.outlet.buffer(), self.last, FS_H2_NO_ERROR, b"")
+            self.outlet.settle()
+        return self.set_wait()
+
+    cdef int set_wait(self) except -1:
+        """Choose the deadline that fits the state; the end is one of them."""
+        if self.closed or self.processing:
+            return 0
+        if len(self.streams) == 0 and (self.leaving == 2 or self.peer_done):
+            self.closed = True
+            unlink(&self.settings_link)
+            return self.outlet.close(False)
+        if self.reader.begun:
+            return self.outlet.wait_for(WAIT_HEAD)
+        if len(self.streams):
+            return self.outlet.wait_for(WAIT_NOTHING)
+        return self.outlet.wait_for(WAIT_IDLE if self.served else WAIT_FIRST)
+
+    # Frames ------------------------------------------------------------------
+
+    cdef int take_headers(self) except -1:
+        cdef FrameReader reader = self.reader
+        cdef uint32_t id = reader.stream
+        cdef Http2Stream stream = self.find(id)
+        if stream is not None:
+            if stream.remote_done:
+                self.requests.skip(reader.content, reader.size)
+                raise Http2Error(FS_H2_STREAM_CLOSED, "HEADERS behind the end of a request", id)
+            # They are checked, and nothing of ASGI takes them.
+            self.requests.read_trailers(reader.content, reader.size, id)
+            if not reader.ends:
+                raise Http2Error(FS_H2_PROTOCOL_ERROR, "trailers that end nothing", id)
+            return self.end_body(stream)
+        if id & 1 == 0:
+            raise Http2Error(FS_H2_PROTOCOL_ERROR, "a client's streams have odd numbers")
+        if id <= self.last:
+            if not self.was_reset(id):
+                raise Http2Error(FS_H2_STREAM_CLOSED, "HEADERS of a stream that is over")
+            return self.requests.skip(reader.content, reader.size)
+        self.last = id if self.leaving < 2 else self.last
+        if self.leaving == 2:
+            return self.requests.skip(reader.content, reader.size)
+        return self.begin_request(id, reader.ends)
+
+    cdef int take_data(self) except -1:
+        cdef FrameReader reader = self.reader
+        cdef Http2Stream stream
+        if reader.charged:
+            self.room -= reader.charged
+            if self.room < 0:
+                raise Http2Error(FS_H2_FLOW_CONTROL_ERROR, "more than the connection's window")
+        stream = self.find(reader.stream)
+        if stream is None or stream.remote_done:
+            self.give_back(reader.charged)
+            if stream is not None:
+                raise Http2Error(FS_H2_STREAM_CLOSED, "DATA behind the end of a request",
+                                 reader.stream)
+            return self.check_known(reader.stream)
+        if reader.charged:
+            stream.room -= reader.charged
+            stream.charged += reader.charged
+            if stream.room < 0:
+                raise Http2Error(FS_H2_FLOW_CONTROL_ERROR, "more than the stream's window",
+                                 reader.stream)
+        if reader.size:
+            self.take_content(stream)
+        elif not reader.ends:
+            self.guard.note(GUARD_EMPTY, monotonic_ms())
+        if reader.ends and not stream.closed:
+            self.end_body(stream)
+        return 0
+
+    cdef int take_content(self, Http2Stream stream) except -1:
+        cdef FrameReader reader = self.reader
+        cdef int64_t come = stream.pace.come + reader.size
+        if stream.head.length >= 0 and come > stream.head.length:
+            raise Http2Error(FS_H2_PROTOCOL_ERROR, "more content than content-length tells",
+                             stream.id)
+        if self.shared.limits.body and <uint64_t>come > self.shared.limits.body:
+            # RFC 9110 15.5.14.
+            return stream.refuse(413, "request body too large", ())
+        return stream.take(PyBytes_FromStringAndSize(<const char *>reader.content, reader.size))
+
+    cdef int take_window(self) except -1:
+        cdef FrameReader reader = self.reader
+        cdef Http2Stream stream
+        self.guard.note(GUARD_WINDOW, monotonic_ms())
+        if reader.stream == 0:
+            self.send_room += reader.value
+            if self.send_room > MOST_WINDOW:
+                raise Http2Error(FS_H2_FLOW_CONTROL_ERROR, "the connection's window overflows")
+            return 0
+        stream = self.find(reader.stream)
+        if stream is None:
+            return self.check_opened(reader.stream)
+        stream.send_room += reader.value
+        if stream.send_room > MOST_WINDOW:
+            raise Http2Error(FS_H2_FLOW_CONTROL_ERROR, "a stream's window overflows",
+                             reader.stream)
+        return self.make_ready(stream)
+
+    cdef int take_control(self, H2Event event) except -1:
+        cdef FrameReader reader = self.reader
+        if event == H2_SETTINGS:
+            self.guard.note(GUARD_SETTINGS, monotonic_ms())
+            self.heard = True
+            self.take_settings(reader.content, reader.size)
+            write_settings_ack(self.outlet.buffer())
+        elif event == H2_SETTINGS_ACK:
+            self.acknowledged = True
+            if self.leaving != 1:
+                unlink(&self.settings_link)
+        elif event == H2_PING:
+            self.guard.note(GUARD_PING, monotonic_ms())
+            write_ping(self.outlet.buffer(), reader.content, True)
+        elif event == H2_PING_ACK:
+            if self.leaving == 1 and memcmp(reader.content, DRAINING, 8) == 0:
+                return self.say_last()
+            self.guard.note(GUARD_PING, monotonic_ms())
+        elif event == H2_RESET:
+            self.take_reset()
+        elif event == H2_PRIORITY_UPDATE:
+            self.guard.note(GUARD_PRIORITY, monotonic_ms())
+            self.take_priority()
+        elif event == H2_PRIORITY:
+            # RFC 9113 section 5.3.2: deprecated, and of no effect.
+            self.guard.note(GUARD_PRIORITY, monotonic_ms())
+        elif event == H2_UNKNOWN:
+            self.guard.note(GUARD_UNKNOWN, monotonic_ms())
+        elif event == H2_GOAWAY:
+            self.guard.note(GUARD_UNKNOWN, monotonic_ms())
+            if reader.value != FS_H2_NO_ERROR:
+                self.shared.logger.debug("an HTTP/2 client says goodbye with error %d: %s",
+                                         reader.value, self.outlet.client_text().decode())
+        return 0
+
+    cdef int take_settings(self, const uint8_t *p, Py_ssize_t n) except -1:
+        """RFC 9113 section 6.5.2; every value is allowed, the reader has seen to it."""
+        cdef Py_ssize_t at
+        cdef uint32_t id, value
+        for at in range(0, n, 6):
+            id = (<uint32_t>p[at] << 8) | p[at + 1]
+            value = ((<uint32_t>p[at + 2] << 24) | (<uint32_t>p[at + 3] << 16)
+                     | (<uint32_t>p[at + 4] << 8) | p[at + 5])
+            if id == FS_H2_HEADER_TABLE_SIZE:
+                self.heads.encoder.limit(value)
+            elif id == FS_H2_INITIAL_WINDOW_SIZE:
+                self.set_peer_window(value)
+            elif id == FS_H2_MAX_FRAME_SIZE:
+                self.frame_most = value
+        return 0
+
+    cdef int take_reset(self) except -1:
+        cdef Http2Stream stream = self.find(self.reader.stream)
+        if stream is None:
+            self.guard.note(GUARD_EMPTY, monotonic_ms())
+            return self.check_opened(self.reader.stream)
+        if not stream.remote_done or stream.exchange.state != RESPONSE_COMPLETE:
+            self.guard.note(GUARD_RESET, monotonic_ms())
+        return self.lose(stream)
+
+    cdef int take_priority(self) except -1:
+        """RFC 9218 section 7.1."""
+        cdef FrameReader reader = self.reader
+        cdef Http2Stream stream = self.find(reader.stream)
+        cdef Priority priority
+        read_priority(reader.content, reader.size, &priority)
+        if stream is not None:
+            self.make_unready(stream)
+            stream.set_priority(priority)
+            return self.make_ready(stream)
+        if reader.stream > self.last:
+            if self.early is None:
+                self.early = {}
+            if len(self.early) < EARLY_MOST:
+                self.early[reader.stream] = priority
+        return 0
+
+    # Requests ----------------------------------------------------------------
+
+    cdef int begin_request(self, uint32_t id, bint ends) except -1:
+        cdef FrameReader reader = self.reader
+        cdef RequestHead head
+        cdef Http2Stream stream
+        if len(self.streams) + self.abandoned >= self.shared.http2.max_streams:
+            self.requests.skip(reader.content, reader.size)
+            raise Http2Error(FS_H2_REFUSED_STREAM, "too many streams", id)
+        try:
+            head = self.requests.read(reader.content, reader.size, id, ends)
+        except ParseError as error:
+            stream = self.open_stream(id, None)
+            stream.remote_done = ends
+            return stream.refuse(error.status, error.reason, error.headers)
+        stream = self.open_stream(id, head)
+        if not self.fill_scope(stream, head):
+            return 0
+        if ends:
+            self.end_body(stream)
+        else:
+            stream.exchange.metered = True
+            stream.continue_owed = head.expect_continue
+            if self.unstarted is None:
+                self.unstarted = []
+            self.unstarted.append(stream)
+        return 0
+
+    cdef int fill_scope(self, Http2Stream stream, RequestHead head) except -1:
+        """Make the scope of a request that is served: 1; or answer it: 0."""
+        cdef Shared shared = self.shared
+        cdef list headers = head.copy()
+        try:
+            if shared.limits.body and head.length > <int64_t>shared.limits.body:
+                raise ParseError(413, "request body too large")
+            admit(shared, self.template, stream.exchange, headers, head.host_at, head.raw_path,
+                  head.query_string, head.protocol is not None)
+            if head.protocol is not None:
+                raise ParseError(501, "this protocol is not spoken here")
+            stream.scope = self.template.http(head.method, "2", head.raw_path, head.path_escaped,
+                                              head.query_string, headers)
+        except ParseError as error:
+            stream.refuse(error.status, error.reason, error.headers)
+            return 0
+        complete_scope(self.template, stream.exchange, stream.scope, head.raw_path,
+                       head.path_escaped)
+        return 1
+
+    cdef int end_body(self, Http2Stream stream) except -1:
+        if stream.head is not None and 0 <= stream.head.length != stream.pace.come:
+            # RFC 9113 section 8.1.1.
+            raise Http2Error(FS_H2_PROTOCOL_ERROR, "less content than content-length tells",
+                             stream.id)
+        stream.take_end()
+        if stream.scope is not None:
+            self.start(stream)
+        return 0
+
+    cdef int start(self, Http2Stream stream) except -1:
+        cdef dict scope = stream.scope
+        stream.scope = None
+        return start_application(self.shared, stream.exchange, scope, self.peer_done)
+
+    # Ends --------------------------------------------------------------------
+
+    cdef int reject(self, object error) except -1:
+        """What the peer did wrong costs the stream or the connection."""
+        cdef Http2Stream stream
+        if error.stream == 0:
+            return self.fail(error.code, error.reason)
+        self.shared.logger.debug("reset a stream of %s with error %d: %s",
+                                 self.outlet.client_text().decode(), error.code, error.reason)
+        stream = self.find(error.stream)
+        if stream is not None:
+            self.reset(stream, error.code)
+        else:
+            self.write_reset(error.stream, error.code)
+        try:
+            self.guard.note(GUARD_ERROR, monotonic_ms())
+        except Http2Error as excess:
+            self.fail(excess.code, excess.reason)
+        return 0
+
+    cdef int fail(self, uint32_t code, str reason) except -1:
+        """A connection error, RFC 9113 section 5.4.1."""
+        cdef Outlet outlet = self.outlet
+        self.closed = True
+        unlink(&self.settings_link)
+        self.shared.logger.debug("ended an HTTP/2 connection of %s with error %d: %s",
+                                 outlet.client_text().decode(), code, reason)
+        if self.reader.state != STATE_PREFACE:
+            write_goaway(outlet.buffer(), self.last, code, reason.encode())
+        else:
+            # It may well be a client of HTTP/1.
+            self.shared.write_answer(outlet.buffer(), 505, "HTTP/2 is spoken here", False)
+            self.shared.row.responded(505)
+        self.lose_all()
+        return outlet.close(True)

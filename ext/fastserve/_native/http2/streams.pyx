@@ -1,0 +1,188 @@
+"""The streams of a connection, RFC 9113 section 5: which there are, and how each ends.
+
+A stream is in the table from its HEADERS until both sides have ended it, or one has reset it:
+open while it is neither `remote_done` nor `local_done`, half-closed by one of them. Above `last`
+a stream is idle; below and not in the table it is closed.
+"""
+
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t
+
+from fastserve._native.errors import Http2Error
+
+from ..asgi.call cimport Call
+from ..asgi.exchange cimport RESPONSE_COMPLETE, Exchange
+from ..deadlines cimport unlink
+from ..forwarded cimport Origin
+from ..headers cimport block_of
+from ..leaves cimport (FS_H2_FLOW_CONTROL_ERROR, FS_H2_NO_ERROR, FS_H2_PROTOCOL_ERROR,
+                       FS_H2_STREAM_CLOSED)
+from ..requests cimport LEFT, log_end, new_exchange
+from ..shared cimport Shared
+from .guard cimport GUARD_PRIORITY, GUARD_WINDOW
+from .heads cimport RequestHead, default_priority
+from .sending cimport Http2Stream, Sending
+from .writer cimport write_reset, write_window
+
+cdef str _NO_METHOD = "-"
+cdef bytes _NO_TARGET = b"-"
+
+
+cdef class Streams(Sending):
+
+    cdef int set_wait(self) except -1:
+        """Choose the deadline that fits the state; the end is one of them."""
+        raise NotImplementedError
+
+    # Which there are -----------------------------------------------------------
+
+    cdef Http2Stream find(self, uint32_t id):
+        cdef object key
+        cdef PyObject *found
+        if len(self.streams) == 0:
+            return None
+        key = id
+        found = PyDict_GetItem(self.streams, key)
+        return None if found == NULL else <Http2Stream>found
+
+    cdef int check_opened(self, uint32_t id) except -1:
+        """Of a frame that nobody takes: only idle streams get none, RFC 9113 section 5.1."""
+        if id > self.last and self.leaving < 2 or id & 1 == 0:
+            raise Http2Error(FS_H2_PROTOCOL_ERROR, "a frame of an idle stream")
+        return 0
+
+    cdef int check_known(self, uint32_t id) except -1:
+        """The same of DATA: also a stream that is over gets none, unless we have ended it."""
+        self.check_opened(id)
+        if id <= self.last and not self.was_reset(id):
+            raise Http2Error(FS_H2_STREAM_CLOSED, "DATA of a stream that is over")
+        return 0
+
+    cdef bint was_reset(self, uint32_t id) noexcept:
+        """Whether we have reset it lately, of which the peer may not have known."""
+        cdef uint32_t i
+        for i in range(min(self.resets_n, KEPT_RESETS)):
+            if self.resets[i] == id:
+                return True
+        return False
+
+    cdef Http2Stream open_stream(self, uint32_t id, RequestHead head):
+        """Enter a stream into the table, and begin its exchange. head None: it cannot be read."""
+        cdef Shared shared = self.shared
+        cdef Http2Stream stream = Http2Stream.__new__(Http2Stream)
+        cdef Origin origin = None
+        stream.carrier = self
+        stream.id = id
+        stream.send_room = self.peer_window
+        stream.room = stream.window = shared.http2.stream_window
+        if head is None:
+            stream.set_priority(default_priority())
+            stream.exchange = new_exchange(shared, stream, _NO_METHOD, _NO_TARGET, 20, None)
+        else:
+            stream.head = head
+            stream.set_priority(head.priority)
+            if head.forwarding & self.template.believed:
+                origin = shared.trust.origin(block_of(head.pairs),
+                                             head.forwarding & self.template.believed)
+            shared.row.note_request(head.method, head.target)
+            stream.exchange = new_exchange(shared, stream, head.method, head.target, 20, origin)
+        if self.early and id in self.early:
+            # RFC 9218 section 7.1: it goes before the field, which came at about the same time.
+            stream.set_priority(self.early.pop(id))
+        self.streams[id] = stream
+        self.served += 1
+        self.guard.earn(GUARD_WINDOW, 2)
+        self.guard.earn(GUARD_PRIORITY, 2)
+        if shared.limit_connection_requests and self.served >= shared.limit_connection_requests:
+            self.drain()
+        return stream
+
+    cdef int set_peer_window(self, int64_t size) except -1:
+        """RFC 9113 section 6.9.2: the change counts for every stream there is."""
+        cdef Http2Stream stream
+        cdef int64_t change = size - self.peer_window
+        self.peer_window = size
+        for stream in self.streams.values():
+            stream.send_room += change
+            if stream.send_room > MOST_WINDOW:
+                raise Http2Error(FS_H2_FLOW_CONTROL_ERROR, "a stream's window overflows")
+            if stream.send_room <= 0:
+                self.make_unready(stream)
+            else:
+                self.make_ready(stream)
+        return 0
+
+    # How each ends -------------------------------------------------------------
+
+    cdef int write_reset(self, uint32_t id, uint32_t code) except -1:
+        write_reset(self.outlet.buffer(), id, code)
+        self.resets[self.resets_n % KEPT_RESETS] = id
+        self.resets_n += 1
+        if self.resets_n == 2 * KEPT_RESETS:
+            self.resets_n = KEPT_RESETS
+        return self.outlet.settle()
+
+    cdef int reset(self, Http2Stream stream, uint32_t code) except -1:
+        self.write_reset(stream.id, code)
+        return self.lose(stream)
+
+    cdef int answered(self, Http2Stream stream) except -1:
+        self.log(stream, stream.exchange.status)
+        if not stream.remote_done:
+            # RFC 9113 section 8.1: the rest of the request is not wanted.
+            self.write_reset(stream.id, FS_H2_NO_ERROR)
+        self.remove(stream)
+        return self.set_wait()
+
+    cdef int lose(self, Http2Stream stream) except -1:
+        """Nobody is there for a stream any more."""
+        cdef Exchange exchange = stream.exchange
+        cdef Call call = exchange.call()
+        cdef bint unstarted = stream.scope is not None
+        self.log(stream, LEFT if exchange.state != RESPONSE_COMPLETE else exchange.status)
+        self.remove(stream)
+        exchange.disconnect(True)
+        if unstarted:
+            unlink(&exchange.deadline)
+            self.shared.exchange_ends()
+        elif not call.ended:
+            stream.abandoned = True
+            self.abandoned += 1
+            self.shared.client_left(call, False)
+        return self.set_wait()
+
+    cdef int lose_all(self) except -1:
+        cdef Http2Stream stream
+        for stream in list(self.streams.values()):
+            self.lose(stream)
+        return 0
+
+    cdef int remove(self, Http2Stream stream) except -1:
+        cdef int64_t held = stream.charged - stream.returned
+        del self.streams[stream.id]
+        stream.stop()
+        return self.give_back(held) if held else 0
+
+    cdef int give_back(self, int64_t n) except -1:
+        """Open the connection's window again, in large steps; see `Http2Stream.grant`."""
+        cdef int64_t more = 0
+        self.owed += n
+        if self.owed * 2 < self.window or self.closed:
+            return 0
+        if self.room * 4 < self.window:
+            more = min(self.window, self.shared.http2.most_connection_window - self.window)
+            self.window += more
+        self.room += self.owed + more
+        write_window(self.outlet.buffer(), 0, <uint32_t>(self.owed + more))
+        self.owed = 0
+        return self.outlet.settle()
+
+    cdef int application_over(self, Http2Stream stream) except -1:
+        if stream.abandoned:
+            self.abandoned -= 1
+        return 0
+
+    cdef int log(self, Http2Stream stream, int status) except -1:
+        return log_end(self.shared, stream.exchange, self.outlet, self.template, status,
+                       None if stream.head is None else stream.head.pairs, stream.pace.come)
