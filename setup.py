@@ -100,7 +100,8 @@ if sys.platform == "win32":
     FLAGS, LINK = ["/O2"], []
 else:
     FLAGS = {
-        "release": ["-O3", "-fvisibility=hidden"],
+        # What tells a debugger of lines is CPython's default, and a quarter of the compile time.
+        "release": ["-O3", "-g0", "-fvisibility=hidden"],
         "profile": ["-O3", "-g", "-fno-omit-frame-pointer"],
         "debug": ["-O0", "-g", "-UNDEBUG"],
         "asan": [
