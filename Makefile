@@ -20,7 +20,7 @@ test:
 	$(BIN)/python -m pytest
 
 soak:
-	$(BIN)/python -m pytest -m soak tests/soak tests/attacks
+	$(BIN)/python -m pytest -m soak
 
 asan:
 	tools/asan.sh $(PYTHON)

@@ -15,6 +15,9 @@ from support.process import eventually
 from support.victim import MIB, Victim, victim
 
 EITHER = pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+PLAIN = pytest.mark.parametrize(  # over TLS in the soak
+    "secure", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["plain", "tls"]
+)
 IDLE = 5000
 
 
@@ -48,9 +51,7 @@ def dribble(server: Victim) -> None:
         server.serves(1)
 
 
-@pytest.mark.parametrize(
-    "secure", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["plain", "tls"]
-)
+@PLAIN
 def test_those_who_say_nothing_are_closed(
     tmp_path: Path, authority: Authority, secure: bool
 ) -> None:
@@ -101,7 +102,7 @@ def test_those_who_dribble_are_refused(tmp_path: Path, authority: Authority, sec
             assert client.head().status == 408
 
 
-@EITHER
+@PLAIN
 def test_a_stream_of_100_mib_that_nobody_reads_takes_no_memory(
     tmp_path: Path, authority: Authority, secure: bool
 ) -> None:

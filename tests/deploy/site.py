@@ -40,6 +40,20 @@ KINDS = [
 ]
 OVER_TCP = [KINDS[0], KINDS[2]]
 
+
+def but_for_soak(*ids: str) -> list[Any]:
+    """All ways, those named in the soak alone; for what takes seconds."""
+    return [
+        pytest.param(*each.values, marks=[*each.marks, pytest.mark.soak], id=each.id)
+        if each.id in ids
+        else each
+        for each in KINDS
+    ]
+
+
+ONE_WAY_EACH = but_for_soak("nginx-tcp", "haproxy-unix")
+ONE_WAY = but_for_soak("nginx-tcp", "nginx-unix", "haproxy-unix")
+
 _NGINX_MAIN = """
 {user}
 daemon off;

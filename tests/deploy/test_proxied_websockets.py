@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from deploy.site import KINDS, OVER_TCP, Site, needs_nginx, site
+from deploy.site import KINDS, ONE_WAY, ONE_WAY_EACH, OVER_TCP, Site, needs_nginx, site
 from support.client import Client, request
 from support.process import PATIENCE
 from support.websocket import FIELDS, KEY, PING, WebSocket, handshake, upgraded
@@ -212,7 +212,7 @@ def impatient(kind: str, seconds: int) -> dict[str, str]:
 @pytest.mark.parametrize("way", OVER_TCP)
 def test_pings_keep_a_silent_websocket_alive(way: tuple[str, str]) -> None:
     """For longer than the proxy bears silence: each is a second at least after the one before."""
-    seconds = 4
+    seconds = 3
     options = ("--ws-ping-interval", "1")
     changes = impatient(way[0], seconds)
     with site(*way, *options, changes=changes) as front, front.connect() as client:
@@ -235,7 +235,7 @@ def test_without_pings_the_proxy_cuts_a_silent_websocket(way: tuple[str, str]) -
         front.server.out.wait_for("closed 1006")
 
 
-@pytest.mark.parametrize("way", OVER_TCP)
+@pytest.mark.parametrize("way", ONE_WAY)
 def test_a_client_that_reads_nothing_is_felt_by_the_application(way: tuple[str, str]) -> None:
     """Nothing on the way takes the messages in its place: the server's write timeout is reached."""
     with site(*way, "--timeout-write", "0.5") as front, front.connect() as client:
@@ -261,12 +261,12 @@ def check_sent_on(way: tuple[str, str], number: signal.Signals) -> None:
         assert front.server.stop() == 0
 
 
-@pytest.mark.parametrize("way", KINDS)
+@pytest.mark.parametrize("way", ONE_WAY_EACH)
 def test_a_reload_sends_clients_to_the_new_worker(way: tuple[str, str]) -> None:
     check_sent_on(way, signal.SIGHUP)
 
 
-@pytest.mark.parametrize("way", OVER_TCP)
+@pytest.mark.parametrize("way", ONE_WAY)
 def test_an_upgrade_sends_clients_to_the_new_worker(way: tuple[str, str]) -> None:
     check_sent_on(way, signal.SIGUSR2)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from deploy.app import LARGE
-from deploy.site import KINDS, Site, connections, eventually, site
+from deploy.site import KINDS, ONE_WAY_EACH, Site, connections, eventually, site
 from support.client import request
 
 pytestmark = pytest.mark.skipif(
@@ -81,7 +81,7 @@ def test_the_application_learns_that_the_client_has_left(front: Site) -> None:
     front.server.out.wait_for("gone", count=before + 1)
 
 
-@pytest.mark.parametrize("way", KINDS)
+@pytest.mark.parametrize("way", ONE_WAY_EACH)
 def test_a_connection_the_server_has_closed_for_idleness_costs_no_request(
     way: tuple[str, str],
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_connection_the_proxy_has_closed_for_idleness_costs_no_request(
             eventually(lambda: not connections(front.server.url))
 
 
-@pytest.mark.parametrize("way", KINDS)
+@pytest.mark.parametrize("way", ONE_WAY_EACH)
 def test_a_client_that_reads_no_stream_is_felt_by_the_application(way: tuple[str, str]) -> None:
     """Nothing on the way takes the stream in its place: the server's write timeout is reached."""
     with site(*way, "--timeout-write", "0.5") as front, front.connect() as client:

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 )
 WAYS = [
     pytest.param("nginx", "unix", marks=needs_nginx),
-    pytest.param("nginx", "tcp", marks=needs_nginx),
+    pytest.param("nginx", "tcp", marks=[needs_nginx, pytest.mark.soak]),
     pytest.param("haproxy", "tcp", marks=needs_haproxy),
 ]
 REPLACED = "all workers are replaced"

@@ -83,6 +83,7 @@ def test_a_worker_whose_interpreter_lock_is_kept_is_told_too(tmp_path: Path) -> 
         service.stop(lost=[pid])
 
 
+@pytest.mark.soak
 def test_a_blocked_worker_is_replaced_before_it_is_ended(tmp_path: Path) -> None:
     options = (*WARN, "--timeout-blocked-loop", "0.6")
     bounds = ("--timeout-graceful-shutdown", "0.1", "--timeout-lifespan", "0.1")
@@ -123,7 +124,9 @@ async def lifespan(receive, send):
 """
 
 
-@PROCESSES
+@pytest.mark.parametrize(
+    "workers", [pytest.param(None, marks=pytest.mark.soak), 2], ids=["one process", "workers"]
+)
 def test_a_slow_start_is_no_blocked_loop(tmp_path: Path, workers: int | None) -> None:
     limit = ("--timeout-blocked-loop", "0.4") if workers else ()
     with serve(tmp_path, *WARN, *limit, workers=workers, more=SLOW_START) as service:

@@ -30,7 +30,11 @@ def test_replacing_by_number_of_requests_fails_none(tmp_path: Path, keep_alive: 
         service.stop()
 
 
-@CONNECTIONS
+@pytest.mark.parametrize(
+    "keep_alive",
+    [pytest.param(False, marks=pytest.mark.soak), True],
+    ids=["new connections", "keep-alive"],
+)
 def test_replacing_by_age_fails_no_request(tmp_path: Path, keep_alive: bool) -> None:
     with (
         serve(tmp_path, "--limit-worker-lifetime", "0.5") as service,

@@ -20,8 +20,16 @@ def scale(service: Service, number: int, *wanted: int) -> None:
         service.wait_for_log(f"workers wanted: {count}\n", before + 1)
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
-@pytest.mark.parametrize("keep_alive", [False, True], ids=["new connections", "keep-alive"])
+@pytest.mark.parametrize(
+    ("keep_alive", "kind"),
+    [
+        (False, "unix"),
+        pytest.param(False, "tcp", marks=pytest.mark.soak),
+        pytest.param(True, "unix", marks=pytest.mark.soak),
+        (True, "tcp"),
+    ],
+    ids=["new connections-unix", "new connections-tcp", "keep-alive-unix", "keep-alive-tcp"],
+)
 def test_workers_come_and_go_and_no_request_fails(
     tmp_path: Path, keep_alive: bool, kind: str
 ) -> None:

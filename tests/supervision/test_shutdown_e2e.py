@@ -9,6 +9,13 @@ import pytest
 from support.service import serve
 
 PROCESSES = pytest.mark.parametrize("workers", [None, 2], ids=["one process", "workers"])
+# One of the two; the other is in the soak.
+ALONE = pytest.mark.parametrize(
+    "workers", [None, pytest.param(2, marks=pytest.mark.soak)], ids=["one process", "workers"]
+)
+WORKERS = pytest.mark.parametrize(
+    "workers", [pytest.param(None, marks=pytest.mark.soak), 2], ids=["one process", "workers"]
+)
 SHORT = ("--timeout-graceful-shutdown", "0.2")
 LONG = ("--timeout-graceful-shutdown", "1000")
 
@@ -88,7 +95,7 @@ def test_a_request_under_way_is_answered(tmp_path: Path, workers: int | None) ->
 # -- what is told to end ---------------------------------------------------------------
 
 
-@PROCESSES
+@ALONE
 def test_a_stream_that_only_sends_is_ended(tmp_path: Path, workers: int | None) -> None:
     with (
         serve(tmp_path, *SHORT, workers=workers, more=STREAMS) as service,
@@ -111,7 +118,7 @@ def test_a_stream_that_listens_is_told_to_disconnect(tmp_path: Path, workers: in
         assert "cancelled" not in service.log
 
 
-@PROCESSES
+@WORKERS
 def test_an_open_upload_is_told_to_disconnect(tmp_path: Path, workers: int | None) -> None:
     with (
         serve(tmp_path, *SHORT, workers=workers, more=STREAMS) as service,
@@ -147,7 +154,7 @@ def test_a_second_signal_skips_ahead(tmp_path: Path, workers: int | None) -> Non
         service.insist()
 
 
-@PROCESSES
+@ALONE
 def test_a_signal_that_comes_twice_at_once_is_one(tmp_path: Path, workers: int | None) -> None:
     with serve(tmp_path, *LONG, workers=workers) as service, service.ask("/hold") as client:
         service.wait_for("holding")
@@ -161,7 +168,7 @@ def test_a_signal_that_comes_twice_at_once_is_one(tmp_path: Path, workers: int |
         service.assert_ends()
 
 
-@PROCESSES
+@ALONE
 def test_sigquit_does_not_wait_for_requests(tmp_path: Path, workers: int | None) -> None:
     with (
         serve(tmp_path, *LONG, workers=workers, more=STREAMS) as service,
@@ -175,7 +182,7 @@ def test_sigquit_does_not_wait_for_requests(tmp_path: Path, workers: int | None)
         assert len(service.events("http.disconnect")) == 1
 
 
-@PROCESSES
+@WORKERS
 def test_sigquit_shortens_a_stop_that_is_under_way(tmp_path: Path, workers: int | None) -> None:
     with serve(tmp_path, *LONG, workers=workers) as service, service.ask("/hold"):
         service.wait_for("holding")

@@ -198,6 +198,7 @@ def test_a_worker_that_has_had_its_requests_is_replaced(directory: Path) -> None
         assert command.stop() == 0
 
 
+@pytest.mark.soak
 def test_a_leaving_worker_finishes_while_its_successor_serves(directory: Path) -> None:
     options = ("--limit-max-requests", "4", "--timeout-graceful-shutdown", "1")
     with workers(directory, *options) as command:
