@@ -465,6 +465,7 @@ def test_certificates_are_told_with_their_end_and_the_password_is_not(
     told = run(["main:app", *files, "--ssl-keyfile-password", "hunter2"], directory).stdout
     told = re.sub(r"until 20\d\d-\d\d-\d\d", "until then", told)
     assert "\ncertificate: a.example, *.b.example (until then)\n" in told
+    assert "\nprotocols over TLS (ALPN): h2, http/1.1\n" in told
     assert "\nwarning: the certificate of c.example (until then) ends in 10 days\n" in told
     assert "certificate of a.example" not in told
     assert "hunter2" not in told

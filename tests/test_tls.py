@@ -53,7 +53,7 @@ def test_the_protocol_is_agreed_on_where_the_client_asks(authority: Authority) -
     client = authority.client_context()
     assert Handshake(server, client, "a.example").client.selected_alpn_protocol() is None
     client.set_alpn_protocols(["h2", "http/1.1"])
-    assert Handshake(server, client, "a.example").client.selected_alpn_protocol() == "http/1.1"
+    assert Handshake(server, client, "a.example").client.selected_alpn_protocol() == "h2"
 
 
 def test_a_key_may_be_in_the_certificates_file_and_encrypted(authority: Authority) -> None:

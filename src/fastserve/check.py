@@ -36,7 +36,7 @@ from fastserve.loops import loop_factory, loop_name
 from fastserve.options import Option
 from fastserve.sources import is_of_kubernetes
 from fastserve.stopping import Stop, longest_stop
-from fastserve.tls import Certificates, days_left, told
+from fastserve.tls import ALPN, Certificates, days_left, told
 
 __all__ = ["check", "warnings_of"]
 
@@ -91,6 +91,8 @@ def _try(config: Config, show_all: bool, import_only: bool) -> None:
     certificates = Certificates(config).certificates if config.tls.is_on else []
     for each in certificates:
         _tell(f"certificate: {told(each)}")
+    if certificates:
+        _tell(f"protocols over TLS (ALPN): {', '.join(ALPN[config.http.http])}")
     began = time.monotonic()
     app = load_app(config.app, config.application)
     _tell(f"application: {_kind(app, config)}, imported in {_time_since(began)}")

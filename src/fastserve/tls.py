@@ -24,7 +24,8 @@ from fastserve.importer import find
 
 __all__ = ["ALPN", "Certificates", "days_left", "told"]
 
-ALPN = ("http/1.1",)
+# By --http, what is offered in the protocol negotiation (RFC 7301); the server's order counts.
+ALPN = {"auto": ("h2", "http/1.1"), "1": ("http/1.1",), "2": ("h2",)}
 INTERVAL = 2.0
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
@@ -257,7 +258,7 @@ def _set_policy(context: Context, config: Config) -> None:
     context.options |= (
         ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     )
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(ALPN[config.http.http])
     if tls.ciphers is not None:
         try:
             context.set_ciphers(tls.ciphers)
