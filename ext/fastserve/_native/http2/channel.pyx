@@ -22,10 +22,10 @@ from ..shared cimport (WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_N
                        WAIT_SETTINGS, Shared)
 from .frames cimport (H2_DATA, H2_GOAWAY, H2_HEADERS, H2_MORE, H2_PING, H2_PING_ACK, H2_PRIORITY,
                       H2_PRIORITY_UPDATE, H2_RESET, H2_SETTINGS, H2_SETTINGS_ACK, H2_UNKNOWN,
-                      H2_WINDOW, STATE_PREFACE, FrameReader, H2Event)
+                      H2_WINDOW, FrameReader, H2Event)
 from .guard cimport (GUARD_EMPTY, GUARD_ERROR, GUARD_PING, GUARD_PRIORITY, GUARD_RESET,
                      GUARD_SETTINGS, GUARD_UNKNOWN, GUARD_WINDOW, Guard)
-from .heads cimport HeadReader, Priority, RequestHead, read_priority
+from .heads cimport HeadReader, Priority, RequestHead, default_priority, read_priority
 from .hpack_decoder cimport HpackDecoder
 from .policy cimport Http2Policy
 from .response_head cimport HeadWriter
@@ -387,7 +387,7 @@ cdef class Http2Channel(Streams):
         """RFC 9218 section 7.1."""
         cdef FrameReader reader = self.reader
         cdef Http2Stream stream = self.find(reader.stream)
-        cdef Priority priority
+        cdef Priority priority = default_priority()
         read_priority(reader.content, reader.size, &priority)
         if stream is not None:
             self.make_unready(stream)
@@ -468,7 +468,8 @@ cdef class Http2Channel(Streams):
     cdef int reject(self, object error) except -1:
         """What the peer did wrong costs the stream or the connection."""
         cdef Http2Stream stream
-        if error.stream == 0:
+        if error.stream == 0 or self.is_idle(error.stream):
+            # RFC 9113 section 6.4: an idle stream cannot be reset.
             return self.fail(error.code, error.reason)
         self.shared.logger.debug("reset a stream of %s with error %d: %s",
                                  self.outlet.client_text().decode(), error.code, error.reason)
@@ -490,11 +491,6 @@ cdef class Http2Channel(Streams):
         unlink(&self.settings_link)
         self.shared.logger.debug("ended an HTTP/2 connection of %s with error %d: %s",
                                  outlet.client_text().decode(), code, reason)
-        if self.reader.state != STATE_PREFACE:
-            write_goaway(outlet.buffer(), self.last, code, reason.encode())
-        else:
-            # It may well be a client of HTTP/1.
-            self.shared.write_answer(outlet.buffer(), 505, "HTTP/2 is spoken here", False)
-            self.shared.row.responded(505)
+        write_goaway(outlet.buffer(), self.last, code, reason.encode())
         self.lose_all()
         return outlet.close(True)

@@ -29,6 +29,7 @@ cdef class Streams(Sending):
     cdef Http2Stream open_stream(self, uint32_t id, RequestHead head)
     cdef int set_peer_window(self, int64_t size) except -1
     cdef Http2Stream find(self, uint32_t id)
+    cdef bint is_idle(self, uint32_t id) noexcept
     cdef int check_opened(self, uint32_t id) except -1
     cdef int check_known(self, uint32_t id) except -1
     cdef bint was_reset(self, uint32_t id) noexcept

@@ -46,9 +46,12 @@ cdef class Streams(Sending):
         found = PyDict_GetItem(self.streams, key)
         return None if found == NULL else <Http2Stream>found
 
+    cdef bint is_idle(self, uint32_t id) noexcept:
+        return id > self.last and self.leaving < 2 or id & 1 == 0
+
     cdef int check_opened(self, uint32_t id) except -1:
         """Of a frame that nobody takes: only idle streams get none, RFC 9113 section 5.1."""
-        if id > self.last and self.leaving < 2 or id & 1 == 0:
+        if self.is_idle(id):
             raise Http2Error(FS_H2_PROTOCOL_ERROR, "a frame of an idle stream")
         return 0
 
