@@ -16,7 +16,7 @@ from pathlib import Path
 HEADER = Path(__file__).parents[1] / "ext" / "c" / "fs_hpack_tables.h"
 EOS = 256
 LONGEST = 30
-QUICK = 9  # bits that the first look at a code takes
+QUICK = 10  # bits that the first look at a code takes
 
 # Bits of the code of each symbol: the 256 bytes and, last, EOS.
 BITS = """
@@ -113,13 +113,13 @@ def canonical(lengths: list[int]) -> list[Code]:
 
 
 def quick(codes: list[Code]) -> list[int]:
-    """By the next QUICK bits: bits of the code << 8 | its symbol; 0 where the code is longer."""
+    """By the next QUICK bits, inverted: a symbol << 8 | bits of its code; 0: the code is longer."""
     table = [0] * (1 << QUICK)
     for symbol, (code, bits) in enumerate(codes):
         if bits <= QUICK:
             begin = code << (QUICK - bits)
             for i in range(begin, begin + (1 << (QUICK - bits))):
-                table[i] = bits << 8 | symbol
+                table[~i] = symbol << 8 | bits
     return table
 
 
@@ -160,14 +160,15 @@ def made() -> str:
 
 #include "fs_hpack.h"
 
-enum {{ FS_HUFFMAN_QUICK = {QUICK}, FS_HUFFMAN_EOS = {EOS} }};
+enum {{ FS_HUFFMAN_QUICK = {QUICK}, FS_HUFFMAN_EOS = {EOS}, FS_HUFFMAN_LONGEST = {LONGEST} }};
 
 /* The code of each byte. */
 static const struct {{ uint32_t code; uint8_t bits; }} fs_huffman_codes[256] = {{
 {filled(f"{{0x{code:x}, {bits}}}" for code, bits in codes[:EOS])}
 }};
 
-/* By the next FS_HUFFMAN_QUICK bits: bits of the code << 8 | its byte; 0: the code is longer. */
+/* By the next FS_HUFFMAN_QUICK bits, inverted: a byte << 8 | bits of its code; 0: the code is
+ * longer. */
 static const uint16_t fs_huffman_quick[1 << FS_HUFFMAN_QUICK] = {{
 {filled(str(entry) for entry in quick(codes))}
 }};

@@ -1,8 +1,9 @@
 /* fs_huffman: see fs_huffman.h.
  *
- * A decoder's `bits` hold the next `have` bits of the input at the left of a word. A code is
- * looked up by the bits that come first; the few longer ones are found by their length, for the
- * code is canonical: read as numbers from the left, longer codes are the larger ones.
+ * A decoder's `bits` hold the next `have` bits of the input at the left of a word, inverted: the
+ * zeros that follow them are the ones that a text is padded with. A code is looked up by the bits
+ * that come first; the few longer ones are found by their length, for the code is canonical: read
+ * as numbers from the left, longer codes are the larger ones.
  */
 #include "fs_huffman.h"
 
@@ -22,61 +23,52 @@ static unsigned long_symbol(uint64_t bits, unsigned *used)
                               + (next >> (32 - *used)) - fs_huffman_long[row].first];
 }
 
-static inline uint64_t load_big(const uint8_t *p)
+/* The next 64 bits of the input, inverted. */
+static inline uint64_t load_inverted(const uint8_t *p)
 {
-    uint64_t value = 0;
-    for (unsigned i = 0; i < 8; i++)
-        value = value << 8 | p[i];
-    return value;
+    return ~((uint64_t)p[0] << 56 | (uint64_t)p[1] << 48 | (uint64_t)p[2] << 40
+             | (uint64_t)p[3] << 32 | (uint64_t)p[4] << 24 | (uint64_t)p[5] << 16
+             | (uint64_t)p[6] << 8 | p[7]);
 }
 
-int64_t fs_huffman_decode(uint8_t *dst, size_t room, const uint8_t *src, size_t n)
+/* The same where but `left` bytes may be left of n, with zeros behind them. */
+static inline uint64_t load_rest(const uint8_t *src, size_t left, size_t n)
 {
-    enum { STEP = 56 / FS_HUFFMAN_QUICK };
-    const uint8_t *end = src + n;
+    if (left >= 8)
+        return load_inverted(src);
+    if (n >= 8)
+        return load_inverted(src + left - 8) << (64 - 8 * left);
     uint64_t bits = 0;
-    unsigned have = 0, used, symbol;
-    size_t out = 0;
-    while (end - src >= 8 && room - out >= STEP) {
-        /* Fills up to 56 bits or more; what of the last byte does not fit comes again. */
-        bits |= load_big(src) >> have;
-        src += (63 - have) >> 3;
-        have |= 56;
-        for (unsigned i = 0; i < STEP; i++) {
-            unsigned entry = fs_huffman_quick[bits >> (64 - FS_HUFFMAN_QUICK)];
-            if (entry == 0) {
-                /* 30 bits may be more than are left here. */
-                if (i > 0)
-                    break;
-                symbol = long_symbol(bits, &used);
-                if (symbol == FS_HUFFMAN_EOS)
-                    return FS_HUFFMAN_BAD_EOS;
-                entry = used << 8 | symbol;
-                i = STEP;
-            }
-            dst[out++] = (uint8_t)entry;
-            bits <<= entry >> 8;
-            have -= entry >> 8;
-        }
-    }
-    /* Here only the bits that count are taken from `bits`. */
-    bits &= ~(UINT64_MAX >> have);
+    for (size_t i = 0; i < left; i++)
+        bits |= (uint64_t)(uint8_t)~src[i] << (56 - 8 * i);
+    return bits;
+}
+
+/* The end of a decoding, checked symbol by symbol: `have` of `bits`, then the last `left` of the
+ * n bytes, at src. */
+static int64_t decode_rest(uint8_t *dst, size_t room, size_t out, uint64_t bits, unsigned have,
+                           const uint8_t *src, size_t left, size_t n)
+{
     for (;;) {
-        while (have < 56 && src < end) {
-            bits |= (uint64_t)*src++ << (56 - have);
-            have += 8;
+        if (have < FS_HUFFMAN_LONGEST) {
+            if (left > 0) {
+                size_t whole = (63 - have) >> 3;
+                bits |= load_rest(src, left, n) >> have;
+                whole = whole < left ? whole : left;
+                src += whole;
+                left -= whole;
+                have += 8 * (unsigned)whole;
+            }
+            /* Section 5.2: what is left may be padding, less than a byte of ones. */
+            if (bits == 0 && have < 8)
+                return (int64_t)out;
         }
-        if (have == 0)
-            return (int64_t)out;
-        /* Behind the end the bits are EOS's, as in a well-formed one before it: section 5.2. */
-        uint64_t next = bits | (UINT64_MAX >> have);
-        unsigned entry = fs_huffman_quick[next >> (64 - FS_HUFFMAN_QUICK)];
-        used = entry >> 8;
-        symbol = entry & 0xff;
+        unsigned entry = fs_huffman_quick[bits >> (64 - FS_HUFFMAN_QUICK)];
+        unsigned used = entry & 63, symbol = entry >> 8;
         if (entry == 0)
-            symbol = long_symbol(next, &used);
+            symbol = long_symbol(~bits, &used);
         if (used > have)
-            break;
+            return FS_HUFFMAN_BAD_END;
         if (symbol == FS_HUFFMAN_EOS)
             return FS_HUFFMAN_BAD_EOS;
         if (out < room)
@@ -85,9 +77,39 @@ int64_t fs_huffman_decode(uint8_t *dst, size_t room, const uint8_t *src, size_t 
         bits <<= used;
         have -= used;
     }
-    if (have > 7 || ~bits >> (64 - have))
-        return FS_HUFFMAN_BAD_END;
-    return (int64_t)out;
+}
+
+int64_t fs_huffman_decode(uint8_t *dst, size_t room, const uint8_t *src, size_t n)
+{
+    enum { STEP = 56 / FS_HUFFMAN_QUICK };
+    const uint8_t *end = src + n;
+    uint64_t bits = 0;
+    unsigned have = 0, entry, used, symbol;
+    size_t out = 0;
+    while (end - src >= 8 && room - out >= STEP) {
+        /* 56 bits or more; what of the last byte does not fit is loaded again. */
+        bits |= load_inverted(src) >> have;
+        src += (63 - have) >> 3;
+        have |= 56;
+        for (unsigned i = 0; i < STEP; i++) {
+            entry = fs_huffman_quick[bits >> (64 - FS_HUFFMAN_QUICK)];
+            if (entry == 0)
+                break;
+            dst[out++] = (uint8_t)(entry >> 8);
+            bits <<= entry & 63;
+            have -= entry & 63;
+        }
+        if (entry == 0 && have >= FS_HUFFMAN_LONGEST) {
+            symbol = long_symbol(~bits, &used);
+            if (symbol == FS_HUFFMAN_EOS)
+                return FS_HUFFMAN_BAD_EOS;
+            dst[out++] = (uint8_t)symbol;
+            bits <<= used;
+            have -= used;
+        }
+    }
+    bits &= ~(UINT64_MAX >> have);
+    return decode_rest(dst, room, out, bits, have, src, (size_t)(end - src), n);
 }
 
 size_t fs_huffman_length(const uint8_t *src, size_t n)

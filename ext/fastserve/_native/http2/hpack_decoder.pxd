@@ -24,7 +24,7 @@ cdef class HpackDecoder:
     cdef readonly list pairs            # [(name, value)], the caller's; None after an error
     cdef uint8_t *marks                 # NAME_* of each; good until the next block
     cdef readonly bint malformed        # RFC 9113 section 8.2.1 forbids one of the pairs
-    cdef readonly bint over             # of more fields or bytes than allowed; these are not in pairs
+    cdef readonly bint over             # fields beyond the limits are not in pairs
     cdef readonly uint64_t size         # RFC 9113 section 6.5.2, with what was over
 
     cdef PyObject **found               # pairs while they are decoded, ours; `marks` points behind
@@ -46,9 +46,9 @@ cdef class HpackDecoder:
 
     cdef int read_block(self, const uint8_t *p, Py_ssize_t n, const BlockLimits *limits) except -1
     cdef Py_ssize_t read_sizes(self, const uint8_t *p, Py_ssize_t n) except -1
+    cdef Py_ssize_t read_field(self, const uint8_t *p, Py_ssize_t n,
+                               const BlockLimits *limits) except -1
     cdef int read_literal(self, void *item, const BlockLimits *limits) except -1
-    cdef const Received *entry(self, uint32_t index) except NULL
-    cdef int keep(self, const Received *entry, const BlockLimits *limits) except -1
     cdef int insert(self, const Received *entry) except -1
     cdef void evict(self, uint32_t most) noexcept
     cdef int grow(self) except -1

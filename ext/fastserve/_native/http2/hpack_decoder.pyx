@@ -127,6 +127,39 @@ cdef inline uint8_t judge_value(const uint8_t *p, Py_ssize_t n) noexcept:
     return 0
 
 
+cdef inline const Received *entry_at(HpackDecoder self, uint32_t index) except NULL:
+    """The entry of either table, section 2.3.3; index is not 0."""
+    if index <= FS_HPACK_STATIC:
+        return &statics[index]
+    if index - FS_HPACK_STATIC > self.entries:
+        bad_block(FS_HPACK_BAD_INDEX)
+    return &self.ring[(self.next - (index - FS_HPACK_STATIC)) & (self.slots - 1)]
+
+
+cdef inline bint too_large(const Received *entry, const BlockLimits *limits) noexcept:
+    return (entry.size - FS_HPACK_OVERHEAD > limits.field
+            and (size_of(part_of(entry.pair, 0)) > <Py_ssize_t>limits.field
+                 or size_of(part_of(entry.pair, 1)) > <Py_ssize_t>limits.field))
+
+
+cdef inline int keep(HpackDecoder self, const Received *entry,
+                     const BlockLimits *limits) except -1:
+    """One more pair of the block, if the limits allow it."""
+    self.size += entry.size
+    if self.size > limits.size or self.count >= limits.fields or too_large(entry, limits):
+        self.over = True
+        return 0
+    if self.count == self.room:
+        self.grow_found()
+    if entry.bad:
+        self.malformed = True
+    take_reference(entry.pair)
+    self.found[self.count] = entry.pair
+    self.marks[self.count] = entry.mark
+    self.count += 1
+    return 0
+
+
 @cython.final
 cdef class HpackDecoder:
     """Decodes a connection's field blocks; each must come here, in order, read or not."""
@@ -154,15 +187,12 @@ cdef class HpackDecoder:
         limits.fields = fields_most
         limits.size = size_most
         limits.field = field_most
+        self.drop_found()           # of a block that failed
         self.pairs = None
         self.malformed = self.over = False
         self.size = 0
-        try:
-            self.read_block(p, n, &limits)
-            self.pairs = PyList_New(self.count)
-        except BaseException:
-            self.drop_found()
-            raise
+        self.read_block(p, n, &limits)
+        self.pairs = PyList_New(self.count)
         for i in range(self.count):
             set_item(<PyObject *>self.pairs, i, self.found[i])
         self.count = 0
@@ -170,26 +200,30 @@ cdef class HpackDecoder:
 
     cdef int read_block(self, const uint8_t *p, Py_ssize_t n, const BlockLimits *limits) except -1:
         cdef Py_ssize_t at = 0
-        cdef int64_t answer
-        cdef fs_hpack_item item
         if self.owes or (n > 0 and p[0] & 0xe0 == 0x20):
             at = self.read_sizes(p, n)
         while at < n:
             if 0x80 < p[at] < 0xff:
-                self.keep(self.entry(p[at] & 0x7f), limits)
+                keep(self, entry_at(self, p[at] & 0x7f), limits)
                 at += 1
-                continue
-            answer = fs_hpack_read(p + at, n - at, &item)
-            if answer < 0:
-                bad_block(answer)
-            at += answer
-            if item.kind == FS_HPACK_INDEXED:
-                self.keep(self.entry(item.index), limits)
-            elif item.kind == FS_HPACK_SIZE:
-                raise Http2Error(COMPRESSION_ERROR, "table size changed within a field block")
             else:
-                self.read_literal(&item, limits)
+                at += self.read_field(p + at, n - at, limits)
         return 0
+
+    cdef Py_ssize_t read_field(self, const uint8_t *p, Py_ssize_t n,
+                               const BlockLimits *limits) except -1:
+        """What is no field with an index below 127; returns its bytes."""
+        cdef fs_hpack_item item
+        cdef int64_t used = fs_hpack_read(p, n, &item)
+        if used < 0:
+            bad_block(used)
+        if item.kind == FS_HPACK_INDEXED:
+            keep(self, entry_at(self, item.index), limits)
+        elif item.kind == FS_HPACK_SIZE:
+            raise Http2Error(COMPRESSION_ERROR, "table size changed within a field block")
+        else:
+            self.read_literal(&item, limits)
+        return used
 
     cdef Py_ssize_t read_sizes(self, const uint8_t *p, Py_ssize_t n) except -1:
         """The updates that a block begins with, section 4.2; returns their bytes."""
@@ -211,33 +245,6 @@ cdef class HpackDecoder:
             raise Http2Error(COMPRESSION_ERROR, "table size not lowered")
         return at
 
-    cdef const Received *entry(self, uint32_t index) except NULL:
-        """The entry of either table, section 2.3.3; index is not 0."""
-        if index <= FS_HPACK_STATIC:
-            return &statics[index]
-        if index - FS_HPACK_STATIC > self.entries:
-            bad_block(FS_HPACK_BAD_INDEX)
-        return &self.ring[(self.next - (index - FS_HPACK_STATIC)) & (self.slots - 1)]
-
-    cdef int keep(self, const Received *entry, const BlockLimits *limits) except -1:
-        """One more pair of the block, if the limits allow it."""
-        self.size += entry.size
-        if (self.size > limits.size or self.count >= limits.fields
-                or (entry.size - FS_HPACK_OVERHEAD > limits.field
-                    and (size_of(part_of(entry.pair, 0)) > <Py_ssize_t>limits.field
-                         or size_of(part_of(entry.pair, 1)) > <Py_ssize_t>limits.field))):
-            self.over = True
-            return 0
-        if self.count == self.room:
-            self.grow_found()
-        if entry.bad:
-            self.malformed = True
-        take_reference(entry.pair)
-        self.found[self.count] = entry.pair
-        self.marks[self.count] = entry.mark
-        self.count += 1
-        return 0
-
     cdef int read_literal(self, void *given, const BlockLimits *limits) except -1:
         """A pair that is spelled out, in part or whole; into the table where it says so."""
         cdef fs_hpack_item *item = <fs_hpack_item *>given
@@ -254,7 +261,7 @@ cdef class HpackDecoder:
         elif not indexing and self.over:
             most = 0
         if item.index:
-            named = self.entry(item.index)
+            named = entry_at(self, item.index)
             name = <bytes>part_of(named.pair, 0)
             name_length = PyBytes_GET_SIZE(name)
             fresh.mark = named.mark
@@ -274,7 +281,7 @@ cdef class HpackDecoder:
         pair = (name, value)
         fresh.pair = <PyObject *>pair
         fresh.size = <uint32_t>(name_length + value_length + FS_HPACK_OVERHEAD)
-        self.keep(&fresh, limits)
+        keep(self, &fresh, limits)
         if indexing:
             self.insert(&fresh)
         return 0
@@ -371,7 +378,7 @@ cdef class HpackDecoder:
     @property
     def table(self):
         """The pairs of the dynamic table, from index 62 on; for tests."""
-        return [<object>self.entry(FS_HPACK_STATIC + 1 + i).pair for i in range(self.entries)]
+        return [<object>entry_at(self, FS_HPACK_STATIC + 1 + i).pair for i in range(self.entries)]
 
     @property
     def table_size(self):

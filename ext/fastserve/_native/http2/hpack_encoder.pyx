@@ -223,6 +223,10 @@ cdef class HpackEncoder:
         known = find_told(p, n, name_hash) if index == 0 else NULL
         if known != NULL and known.index and policy != HPACK_NEVER:
             index = static_index(known, value)
+        if 0 < index < 127:
+            at[0] = <uint8_t>(0x80 | index)
+            out.used += 1
+            return 0
         if index:
             out.used += fs_hpack_write_integer(at, 0x80, 7, index)
             return 0
