@@ -95,11 +95,41 @@ def log_level() -> Iterator[None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test of `carrier` runs on every version of HTTP."""
+    """A test of `carrier` runs on every version of HTTP, one of `carriage` on those that carry
+    WebSockets."""
     if "carrier" in metafunc.fixturenames:
         from support.carriers import CARRIERS
 
         metafunc.parametrize("carrier", CARRIERS, ids=lambda each: each.name)
+    if "carriage" in metafunc.fixturenames:
+        from support.websocket_http2 import CARRIAGES
+
+        metafunc.parametrize("carriage", CARRIAGES, ids=lambda each: each.name, indirect=True)
+
+
+@pytest.fixture
+def carriage(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """What carries the WebSockets of a test: HTTP/1.1, then HTTP/2."""
+    from support import websocket_http2
+
+    websocket_http2.carry(request.param)
+    yield request.param
+    websocket_http2.carry(websocket_http2.HTTP1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On HTTP/2 WebSockets are not tested with what is of HTTP/1.1 alone, nor with a second event
+    loop: what loops differ in is the connection's affair, and below both versions."""
+    items[:] = [item for item in items if not _needless(item)]
+
+
+def _needless(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    carriage = parameters and parameters.params.get("carriage")
+    return bool(carriage and carriage.version == "2") and (
+        parameters.params.get("loop") == "asyncio"
+        or item.get_closest_marker("on_http1") is not None
+    )
 
 
 @pytest.fixture

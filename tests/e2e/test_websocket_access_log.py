@@ -8,14 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.server import Running, serve
+from support.server import Running
 from support.websocket import TEXT, accept, connect, content, frame, handshake, message
+from support.websocket_http2 import carriage, serve
+
+pytestmark = pytest.mark.usefixtures("carriage")
 
 LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?P<client>\S+) "
-    r'"(?P<request>GET \S+ HTTP/1\.1)" (?P<status>\d{3}) (?P<bytes>\d+) (?P<ms>\d+\.\d{3})ms'
+    r'"(?P<request>\S+ \S+ \S+)" (?P<status>\d{3}) (?P<bytes>\d+) (?P<ms>\d+\.\d{3})ms'
     r"(?: ws (?P<code>\d+) in (?P<in>\d+/\d+) out (?P<out>\d+/\d+))?"
 )
+WHAT = {"HTTP/1.1": "GET {} HTTP/1.1", "HTTP/2": "CONNECT {} HTTP/2"}
+STATUS = {"HTTP/1.1": "101", "HTTP/2": "200"}
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
 
@@ -80,8 +85,8 @@ def test_a_line_counts_messages_bytes_and_frames(
     line = logged(act, capfd, loop=loop)
     host, port = names[0]
     assert line["client"] == f"{host}:{port}"
-    assert line["request"] == "GET /?room=1 HTTP/1.1"
-    assert (line["status"], line["code"]) == ("101", "4001")
+    assert line["request"] == WHAT[carriage().name].format("/?room=1")
+    assert (line["status"], line["code"]) == (STATUS[carriage().name], "4001")
     assert (line["in"], line["out"]) == ("3/207", "3/207")
     frames = (2 + 2) + (2 + 5) + (4 + 200) + (2 + 1) + (2 + 2)
     assert line["bytes"] == str(frames)
@@ -115,7 +120,7 @@ def test_a_line_has_the_code_the_websocket_ended_with(
             websocket.assert_ended()
 
     line = logged(act, capfd)
-    assert (line["status"], line["code"]) == ("101", code)
+    assert (line["status"], line["code"]) == (STATUS[carriage().name], code)
 
 
 def test_messages_sent_with_the_handshake_and_closed_at_once_are_counted(

@@ -7,7 +7,6 @@ import logging
 from typing import Any
 
 import pytest
-from support.server import serve
 from support.stage import Stage
 from support.websocket import (
     BINARY,
@@ -21,6 +20,9 @@ from support.websocket import (
     frame,
     message,
 )
+from support.websocket_http2 import serve
+
+pytestmark = pytest.mark.usefixtures("carriage")
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 

@@ -6,11 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.server import serve
 from support.stage import Stage
 from support.websocket import TEXT, accept, connect, content, frame, message
+from support.websocket_http2 import serve
 
-pytestmark = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+pytestmark = [
+    pytest.mark.usefixtures("carriage"),
+    pytest.mark.parametrize("loop", ["asyncio", "uvloop"]),
+]
 
 
 def test_two_receives_at_once_get_one_message_each_in_order(loop: str) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.conversation import check_error
-from support.server import Running, serve
+from support.server import Running
 from support.stage import Stage
 from support.websocket import (
     BINARY,
@@ -26,8 +25,11 @@ from support.websocket import (
     handshake,
     message,
 )
+from support.websocket_http2 import serve
 
 from fastserve._native import shared
+
+pytestmark = pytest.mark.usefixtures("carriage")
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 OFTEN = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.3, "lifespan": "off"}
@@ -193,7 +195,9 @@ def test_a_handshake_that_is_not_answered_in_time_is_503(loop: str, logs: Any) -
         server.connect() as client,
     ):
         client.send(handshake())
-        check_error(client.head(), client, 503)
+        answer = client.response()
+        assert answer.status == 503
+        client.assert_refused(answer)
         assert stage.wait("event")["type"] == "websocket.disconnect"
         stage.wait("over")
     assert logs.noise == []

@@ -6,7 +6,6 @@ import socket
 from typing import Any
 
 import pytest
-from support.server import serve
 from support.stage import Stage
 from support.websocket import (
     PING,
@@ -20,8 +19,11 @@ from support.websocket import (
     frame,
     message,
 )
+from support.websocket_http2 import ON_HTTP1, serve
 
 from fastserve._native import shared
+
+pytestmark = pytest.mark.usefixtures("carriage")
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 MUCH = 64 << 20
@@ -88,6 +90,7 @@ def test_messages_are_echoed_in_order_however_many_come_at_once(loop: str) -> No
         assert [websocket.receive() for _ in sent] == sent
 
 
+@ON_HTTP1
 @LOOPS
 def test_a_small_message_does_not_wait_until_the_one_before_is_acknowledged(loop: str) -> None:
     """Nagle's algorithm would hold it back; connections inherit the listener's option."""
@@ -172,6 +175,7 @@ def test_a_send_that_waits_raises_when_the_client_is_gone(
     assert logs.noise == []
 
 
+@ON_HTTP1
 @LOOPS
 def test_a_flood_of_pings_of_a_client_that_does_not_read_is_answered_by_the_latest(
     loop: str,

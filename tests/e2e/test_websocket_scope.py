@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from support.apps import answer, lifespan_aware
 from support.client import request
-from support.server import serve
 from support.websocket import FIELDS, accept, connect, handshake
+from support.websocket_http2 import ON_HTTP1, carriage, serve
+
+pytestmark = pytest.mark.usefixtures("carriage")
 
 
 class Scopes:
@@ -88,7 +90,7 @@ def test_line_02_every_key_has_its_type_and_there_is_no_method() -> None:
 
 
 def test_line_04_http_version() -> None:
-    assert scope_of("/")["http_version"] == "1.1"
+    assert scope_of("/")["http_version"] == carriage().version
 
 
 def test_line_05_the_scheme_is_ws() -> None:
@@ -101,7 +103,7 @@ def test_line_05_the_scheme_is_ws() -> None:
         ("/", "/", b"/", b""),
         ("/a%20b/%C3%A9?x=%20&y", "/a b/é", b"/a%20b/%C3%A9", b"x=%20&y"),
         ("/%2Fa%ff", "//a\ufffd", b"/%2Fa%ff", b""),
-        ("http://test/chat?room=1", "/chat", b"/chat", b"room=1"),
+        pytest.param("http://test/chat?room=1", "/chat", b"/chat", b"room=1", marks=ON_HTTP1),
     ],
 )
 def test_lines_06_to_08_path_and_query(
@@ -118,6 +120,7 @@ def test_line_09_root_path_comes_first_once() -> None:
         assert scope["raw_path"] == target.encode()
 
 
+@ON_HTTP1
 def test_line_10_header_order_duplicates_and_lower_case_names() -> None:
     scope = scope_of("/", "X-B: 1", "Cookie: a=1", "x-a: 2", "Cookie: b=2", "X-B: 3")
     expected = [
@@ -196,6 +199,7 @@ async def types(scope: Any, receive: Any, send: Any) -> None:
     await answer(send, scope["type"].encode())
 
 
+@ON_HTTP1
 @pytest.mark.parametrize(
     "lines",
     [
@@ -211,12 +215,14 @@ def test_an_upgrade_to_something_else_is_an_ordinary_request(lines: tuple[str, .
         assert client.get("/").body == b"http"
 
 
+@ON_HTTP1
 def test_a_handshake_over_http_1_0_is_an_ordinary_request() -> None:
     data = handshake().replace(b"HTTP/1.1", b"HTTP/1.0")
     with serve(types, lifespan="off") as server, server.connect() as client:
         assert client.ask(data).body == b"http"
 
 
+@ON_HTTP1
 def test_without_websockets_a_handshake_is_an_ordinary_request() -> None:
     with serve(types, lifespan="off", ws="none") as server, server.connect() as client:
         assert client.ask(handshake()).body == b"http"

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from support.apps import answer
-from support.client import Client, request
-from support.server import serve
+from support.client import request
 from support.stage import Stage
 from support.websocket import (
     TEXT,
@@ -26,9 +25,12 @@ from support.websocket import (
     message,
     upgraded,
 )
+from support.websocket_http2 import ON_HTTP1, carriage, serve
 
 from fastserve import stopping, testing
 from fastserve._native.service import live_objects
+
+pytestmark = pytest.mark.usefixtures("carriage")
 
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 
@@ -45,10 +47,10 @@ class Stopping:
 
     def __init__(self, server: testing.RunningServer) -> None:
         self._server = server
-        self._clients: list[Client] = []
+        self._clients: list[Any] = []
 
-    def client(self) -> Client:
-        self._clients.append(Client((self._server.host, self._server.port)))
+    def client(self) -> Any:
+        self._clients.append(carriage().peer((self._server.host, self._server.port)))
         return self._clients[-1]
 
     def websocket(self, target: str = "/") -> WebSocket:
@@ -151,6 +153,7 @@ def test_a_handshake_that_is_accepted_during_the_stop_is_closed_with_1012(loop: 
     assert stage.values("code") == [1012, 1012]
 
 
+@ON_HTTP1
 @LOOPS
 def test_a_handshake_that_begins_during_the_stop_is_closed_with_1012(loop: str) -> None:
     """On a connection that a request was served on just now, so that it is not idle yet."""

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from .client import Client, request
+from .client import request
 from .server import Running
 from .stage import Stage
 
@@ -69,9 +69,9 @@ class Frame:
 
 
 class WebSocket:
-    """The client's end of an open WebSocket."""
+    """The client's end of an open WebSocket; `client` is a `Client`, or what does as one."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
 
     # sending
@@ -132,9 +132,12 @@ class WebSocket:
         self.assert_ended()
 
 
-def upgraded(client: Client) -> WebSocket:
+def upgraded(client: Any) -> WebSocket:
     """The WebSocket of a client that has sent its handshake."""
     answer = client.head()
+    if answer.version == "HTTP/2":
+        client.check_upgraded(answer)
+        return WebSocket(client)
     assert answer.status == 101, answer
     assert answer.header("upgrade") == "websocket"
     assert (answer.header("connection") or "").lower() == "upgrade"

@@ -303,7 +303,8 @@ cdef class WebSocket(Call):
         return wake_all(self.receivers, False)
 
     cdef bint is_denied(self) noexcept:
-        return self.opening is not None and self.opening.state == RESPONSE_COMPLETE
+        return (self.opening is not None and not self.lost
+                and self.opening.state == RESPONSE_COMPLETE)
 
     cdef int task_ended(self, object error) except -1:
         """The application is over. Whatever it left undone is dealt with here."""

@@ -30,6 +30,7 @@ from .hpack_decoder cimport HpackDecoder
 from .policy cimport Http2Policy
 from .response_head cimport HeadWriter
 from .sending cimport Http2Stream
+from .stream_outlet cimport offer_tunnel
 from .streams cimport MOST_WINDOW, Streams
 from .writer cimport (write_goaway, write_ping, write_settings, write_settings_ack, write_window)
 
@@ -158,6 +159,9 @@ cdef class Http2Channel(Streams):
         cdef Http2Stream stream
         self.peer_done = True
         for stream in list(self.streams.values()):
+            if stream.tunnel is not None:
+                stream.tunnel.peer_left()
+                continue
             stream.exchange.disconnect(False)
             self.shared.client_left(stream.exchange.call(), False)
         return self.set_wait()
@@ -247,6 +251,10 @@ cdef class Http2Channel(Streams):
         cdef uint32_t id = reader.stream
         cdef Http2Stream stream = self.find(id)
         if stream is not None:
+            if stream.tunnel is not None:
+                self.requests.skip(reader.content, reader.size)
+                # RFC 9113 section 8.5.
+                raise Http2Error(FS_H2_PROTOCOL_ERROR, "HEADERS inside a tunnel", id)
             if stream.remote_done:
                 self.requests.skip(reader.content, reader.size)
                 raise Http2Error(FS_H2_STREAM_CLOSED, "HEADERS behind the end of a request", id)
@@ -300,7 +308,8 @@ cdef class Http2Channel(Streams):
         if stream.head.length >= 0 and come > stream.head.length:
             raise Http2Error(FS_H2_PROTOCOL_ERROR, "more content than content-length tells",
                              stream.id)
-        if self.shared.limits.body and <uint64_t>come > self.shared.limits.body:
+        if (self.shared.limits.body and <uint64_t>come > self.shared.limits.body
+                and stream.tunnel is None):
             # RFC 9110 15.5.14.
             return stream.refuse(413, "request body too large", ())
         return stream.take(PyBytes_FromStringAndSize(<const char *>reader.content, reader.size))
@@ -379,7 +388,8 @@ cdef class Http2Channel(Streams):
         if stream is None:
             self.guard.note(GUARD_EMPTY, monotonic_ms())
             return self.check_opened(self.reader.stream)
-        if not stream.remote_done or stream.exchange.state != RESPONSE_COMPLETE:
+        if not stream.local_done and not (
+                stream.remote_done and stream.exchange.state == RESPONSE_COMPLETE):
             self.guard.note(GUARD_RESET, monotonic_ms())
         return self.lose(stream)
 
@@ -438,9 +448,10 @@ cdef class Http2Channel(Streams):
             admit(shared, self.template, stream.exchange, headers, head.host_at, head.raw_path,
                   head.query_string, head.protocol is not None)
             if head.protocol is not None:
-                raise ParseError(501, "this protocol is not spoken here")
-            stream.scope = self.template.http(head.method, "2", head.raw_path, head.path_escaped,
-                                              head.query_string, headers)
+                stream.scope = offer_tunnel(stream, headers)
+            else:
+                stream.scope = self.template.http(head.method, "2", head.raw_path,
+                                                  head.path_escaped, head.query_string, headers)
         except ParseError as error:
             stream.refuse(error.status, error.reason, error.headers)
             return 0

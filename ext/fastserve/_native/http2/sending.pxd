@@ -12,11 +12,13 @@ from ..shared cimport Shared
 from .guard cimport Guard
 from .heads cimport Priority, RequestHead
 from .response_head cimport HeadWriter, ResponseHead
+from .tunnel cimport Tunnel
 
 cdef enum:
     URGENCIES = 8                   # RFC 9218 section 4.1
     RINGS = 16                      # of each urgency those in turn, then those one after the other
     WAITING_MOST = 65536            # bytes a stream holds before its application has to wait
+    DIRECT_MOST = 65536             # bytes of a message that is written at once
 
 
 # What carries streams: a connection's window, and the streams that could send.
@@ -36,6 +38,12 @@ cdef class Sending(Channel):
     cdef int send_data(self, Http2Stream stream, object data, Py_ssize_t n, bint ends) except -1
     cdef int write_data(self, Http2Stream stream, const char *p, Py_ssize_t n,
                         bint ends) except -1
+    # Whether n bytes can be sent on the spot.
+    cdef inline bint fits(self, Http2Stream stream, Py_ssize_t n) noexcept:
+        return stream.waiting_n == 0 and (n == 0 or (
+            n <= stream.send_room and n <= self.send_room and n <= DIRECT_MOST
+            and not self.ready_mask and not self.outlet.writing_paused))
+
     cdef int pump(self) except -1
     cdef int send_some(self, Http2Stream stream) except -1
     cdef int append(self, Http2Stream stream) noexcept
@@ -53,6 +61,7 @@ cdef class Http2Stream(Sink):
     cdef Sending carrier
     cdef Exchange exchange
     cdef RequestHead head
+    cdef Tunnel tunnel              # of an extended CONNECT, until it is denied; else None
     cdef dict scope                 # of an exchange whose application is yet to start
     cdef uint32_t id
     cdef bint remote_done           # END_STREAM has come
@@ -96,4 +105,5 @@ cdef class Http2Stream(Sink):
     cdef int move_waiting(self, WriteBuffer out, Py_ssize_t n) except -1
     cdef int watch(self) except -1
     cdef int wake(self) except -1
+    cdef int drop_tunnel(self) except -1
     cdef int stop(self) except -1

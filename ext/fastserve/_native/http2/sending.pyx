@@ -25,11 +25,11 @@ from ..request_ids cimport with_request_id
 from ..requests cimport discard, missing_answer
 from ..shared cimport WAIT_BODY, WAIT_WRITE
 from .guard cimport GUARD_WINDOW
+from .tunnel cimport Tunnel
 from .heads cimport Priority
 from .writer cimport write_frame_head, write_window
 
 cdef enum:
-    DIRECT_MOST = 65536             # bytes of a message that is written at once
     FRAME_MOST = 32768              # bytes of a frame of ours, whatever the peer takes: others wait
     STALLS_MOST = 2                 # halves of the time for writing without progress
 
@@ -59,12 +59,9 @@ cdef class Sending(Channel):
 
     cdef int send_data(self, Http2Stream stream, object data, Py_ssize_t n, bint ends) except -1:
         """Send content of exactly bytes, now or when there is room. `ends`: it is the last."""
-        cdef Outlet outlet = self.outlet
-        if stream.waiting_n == 0 and (n == 0 or (
-                n <= stream.send_room and n <= self.send_room and n <= DIRECT_MOST
-                and not self.ready_mask and not outlet.writing_paused)):
+        if self.fits(stream, n):
             self.write_data(stream, PyBytes_AS_STRING(data), n, ends)
-            return outlet.settle()
+            return self.outlet.settle()
         if n:
             if stream.waiting is None:
                 stream.waiting = []
@@ -138,6 +135,8 @@ cdef class Sending(Channel):
                 if not ends:
                     self.heads.write_trailers(out, stream.id, stream.trailers, self.frame_most)
                 stream.local_done = True
+                if stream.tunnel is not None:
+                    return stream.tunnel.all_sent()
                 if stream.exchange.state == RESPONSE_COMPLETE:
                     return self.answered(stream)
         elif stream.send_room <= 0:
@@ -225,6 +224,7 @@ cdef class Http2Stream(Sink):
         cdef Sending carrier = self.carrier
         cdef int64_t length = -1
         cdef bint ends = not more and (exchange.bodiless or (n == 0 and not exchange.trailers))
+        self.drop_tunnel()
         if (exchange.content_length < 0 and not more
                 and (exchange.head_request and n if exchange.bodiless else not exchange.trailers)):
             length = n
@@ -378,6 +378,7 @@ cdef class Http2Stream(Sink):
         cdef Sending carrier = self.carrier
         cdef Exchange exchange = self.exchange
         cdef bytes body
+        self.drop_tunnel()
         self.scope = self.held = self.trailers = None
         exchange.status = status
         exchange.bodiless = exchange.head_request
@@ -400,6 +401,8 @@ cdef class Http2Stream(Sink):
 
     cdef int take(self, bytes data) except -1:
         self.pace.come += PyBytes_GET_SIZE(data)
+        if self.tunnel is not None:
+            return self.tunnel.take(data)
         self.continue_owed = False
         if self.pace.since and too_slow(&self.pace, monotonic_ms(), self.carrier.shared.min_rate,
                                         self.carrier.shared.rate_grace):
@@ -409,6 +412,8 @@ cdef class Http2Stream(Sink):
 
     cdef int take_end(self) except -1:
         self.remote_done = True
+        if self.tunnel is not None:
+            return self.tunnel.take_end()
         self.continue_owed = False
         unlink(&self.body_link)
         return self.exchange.feed_end()
@@ -420,14 +425,16 @@ cdef class Http2Stream(Sink):
         the upload back, so it grows.
         """
         cdef Sending carrier = self.carrier
-        cdef int64_t taken = self.charged - self.exchange.queued
+        cdef Py_ssize_t held = (self.exchange.queued if self.tunnel is None
+                                else self.tunnel.held)
+        cdef int64_t taken = self.charged - held
         cdef int64_t owed = taken - self.granted, more = 0, most
         if taken > self.returned:
             carrier.give_back(taken - self.returned)
             self.returned = taken
         if self.remote_done or self.closed or owed * 2 < self.window:
             return 0
-        if self.exchange.queued == 0 and self.room * 4 < self.window:
+        if held == 0 and self.room * 4 < self.window:
             most = carrier.shared.http2.most_stream_window
             more = min(self.window, most - self.window)
             self.window += more
@@ -466,6 +473,8 @@ cdef class Http2Stream(Sink):
 
     cdef int wake(self) except -1:
         """Let the application go on if it waits for no reason any more."""
+        if self.tunnel is not None:
+            return self.tunnel.room()
         if self.exchange.senders and not self.blocked():
             return self.exchange.writable()
         return 0
@@ -497,9 +506,20 @@ cdef class Http2Stream(Sink):
             return self.carrier.reset(self, FS_H2_CANCEL)
         return self.watch()
 
+    cdef bytes switch_protocol(self, Exchange exchange, object headers, Channel successor):
+        """200 to an extended CONNECT, RFC 8441 section 5; the exchange is over without a response."""
+        return self.tunnel.open(successor, headers)
+
+    cdef int drop_tunnel(self) except -1:
+        """There is none any more: it was denied, or the stream is over."""
+        cdef Tunnel tunnel = self.tunnel
+        self.tunnel = None
+        return 0 if tunnel is None else tunnel.over()
+
     cdef int stop(self) except -1:
         """It is over: it is in no queue, and holds nothing."""
         self.closed = True
+        self.drop_tunnel()
         self.carrier.make_unready(self)
         unlink(&self.body_link)
         unlink(&self.write_link)

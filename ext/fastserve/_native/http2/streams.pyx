@@ -187,5 +187,8 @@ cdef class Streams(Sending):
         return 0
 
     cdef int log(self, Http2Stream stream, int status) except -1:
+        if stream.tunnel is not None and stream.tunnel.channel is not None:
+            # The WebSocket has a line of its own.
+            return 0
         return log_end(self.shared, stream.exchange, self.outlet, self.template, status,
                        None if stream.head is None else stream.head.pairs, stream.pace.come)

@@ -26,6 +26,7 @@ cdef class WebSocketChannel(MessageSink):
     cdef bytes owed_pong            # payload of the latest ping that could not be answered yet
     cdef int code                   # of our close frame; for the log
     # for the access line
+    cdef int version                # of HTTP: 11 or 20
     cdef str scheme
     cdef str tls                    # its version, or None
     cdef list headers               # those of the handshake that a line asks for, or None

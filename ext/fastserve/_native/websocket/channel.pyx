@@ -50,6 +50,7 @@ cdef WebSocket offer_websocket(Shared shared, Outlet outlet, Exchange exchange,
     channel.outlet = outlet
     channel.session = session
     channel.handshake = handshake
+    channel.version = exchange.version
     channel.scheme = scheme
     channel.tls = tls
     if shared.access is not None:
@@ -284,12 +285,11 @@ cdef class WebSocketChannel(MessageSink):
         cdef WebSocket session = self.session
         cdef bytes client = self.outlet.client_of(session.origin)
         cdef bytes peer = self.outlet.client_text()
-        cdef str method = "GET"
         cdef AccessRecord record
         memset(&record, 0, sizeof(record))
         record.client = <PyObject *>client
         record.peer = <PyObject *>peer
-        record.method = <PyObject *>method
+        record.method = <PyObject *>session.method
         record.target = <PyObject *>session.target
         record.scheme = <PyObject *>self.scheme
         if self.headers is not None:
@@ -298,8 +298,8 @@ cdef class WebSocketChannel(MessageSink):
             record.request_id = <PyObject *>session.request_id
         if self.tls is not None:
             record.tls = <PyObject *>self.tls
-        record.version = 11
-        record.status = 101
+        record.version = self.version
+        record.status = 101 if self.version == 11 else 200
         record.bytes_in = record.messages_bytes_in = self.bytes_in
         record.bytes_out = self.sent
         record.duration_us = monotonic_us() - session.started_us
