@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from support.hpack import (
+    C6,
     EOS,
+    RESPONSES,
     STATIC,
     Pair,
     bits_of,
@@ -35,6 +37,51 @@ def refused(block: bytes, decoder: HpackDecoder | None = None) -> str:
         (decoder or HpackDecoder()).decode_block(block)
     assert (caught.value.code, caught.value.stream) == (COMPRESSION_ERROR, 0)
     return caught.value.reason
+
+
+# Appendix C: whole conversations --------------------------------------------
+
+WWW, NO_CACHE = (b":authority", b"www.example.com"), (b"cache-control", b"no-cache")
+CUSTOM = (b"custom-key", b"custom-value")
+REQUESTS = [
+    ([STATIC[1], STATIC[5], STATIC[3], WWW], [WWW]),
+    ([STATIC[1], STATIC[5], STATIC[3], WWW, NO_CACHE], [NO_CACHE, WWW]),
+    ([STATIC[1], STATIC[6], STATIC[4], WWW, CUSTOM], [CUSTOM, NO_CACHE, WWW]),
+]
+C3 = (
+    "828684410f7777772e6578616d706c652e636f6d",
+    "828684be58086e6f2d6361636865",
+    "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
+)
+C4 = (
+    "828684418cf1e3c2e5f23a6ba0ab90f4ff",
+    "828684be5886a8eb10649cbf",
+    "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf",
+)
+C5 = (
+    "4803333032580770726976617465611d4d6f6e2c203231204f637420323031332032303a31333a323120474d54"
+    "6e1768747470733a2f2f7777772e6578616d706c652e636f6d",
+    "4803333037c1c0bf",
+    "88c1611d4d6f6e2c203231204f637420323031332032303a31333a323220474d54c05a04677a69707738666f6f"
+    "3d4153444a4b48514b425a584f5157454f50495541585157454f49553b206d61782d6167653d333630303b2076"
+    "657273696f6e3d31",
+)
+
+
+@pytest.mark.parametrize("blocks", [C3, C4], ids=["C.3", "C.4"])
+def test_the_requests_of_the_rfc(blocks: tuple[str, ...]) -> None:
+    decoder = HpackDecoder()
+    for block, (pairs, table) in zip(blocks, REQUESTS, strict=True):
+        assert decoder.decode_block(bytes.fromhex(block)) == pairs
+        assert (decoder.table, decoder.table_size) == (table, counted(table))
+
+
+@pytest.mark.parametrize("blocks", [C5, C6], ids=["C.5", "C.6"])
+def test_the_responses_of_the_rfc(blocks: tuple[str, ...]) -> None:
+    decoder = HpackDecoder(table_size=256)
+    for block, (pairs, table) in zip(blocks, RESPONSES, strict=True):
+        assert decoder.decode_block(bytes.fromhex(block)) == pairs
+        assert (decoder.table, decoder.table_size) == (table, counted(table))
 
 
 # Sections 2.3 and 6.1: tables and indexes -----------------------------------

@@ -6,7 +6,7 @@ import sys
 import tracemalloc
 
 import pytest
-from support.hpack import STATIC, Pair, counted, indexed, literal, size_update
+from support.hpack import C6, RESPONSES, STATIC, Pair, counted, indexed, literal, size_update
 
 from fastserve._native.errors import ProtocolViolation
 from fastserve._native.http2.hpack_decoder import HpackDecoder
@@ -18,6 +18,18 @@ NEW = (b"x-new", b"a value")
 
 def encoded(*pairs: Pair, policy=None, encoder: HpackEncoder | None = None) -> bytes:
     return (encoder or HpackEncoder()).encode_block(list(pairs), policy)
+
+
+def test_the_responses_of_the_rfc() -> None:
+    encoder = HpackEncoder()
+    encoder.set_limit(256)
+    begin = size_update(256)
+    # "307" is no shorter coded; it stays as it is in C.5.
+    blocks = (C6[0], "4803333037c1c0bf", C6[2])
+    for block, (pairs, table) in zip(blocks, RESPONSES, strict=True):
+        assert encoder.encode_block(pairs, "index") == begin + bytes.fromhex(block)
+        assert (encoder.table, encoder.table_size) == (table, counted(table))
+        begin = b""
 
 
 @pytest.mark.parametrize("index", range(8, 15))

@@ -26,6 +26,26 @@ SYMBOLS = {code: symbol for symbol, code in enumerate(CODES)}
 EOS = 256
 STATIC: list[Pair] = [(name.encode(), value.encode()) for name, value in TABLES.STATIC]
 
+# Appendix C.6: the blocks of three responses, table 256; C.5 has the same fields.
+C6 = (
+    "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f"
+    "0b97c8e9ae82ae43d3",
+    "4883640effc1c0bf",
+    "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335df"
+    "dfcd5b3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007",
+)
+_FOUND, _KEPT, _OK = (b":status", b"302"), (b":status", b"307"), (b":status", b"200")
+_PRIVATE = (b"cache-control", b"private")
+_DATE, _LATER = ((b"date", b"Mon, 21 Oct 2013 20:13:2%d GMT" % second) for second in (1, 2))
+_WHERE, _GZIP = (b"location", b"https://www.example.com"), (b"content-encoding", b"gzip")
+_COOKIE = (b"set-cookie", b"foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1")
+# What they decode to, and the dynamic table after each.
+RESPONSES: list[tuple[list[Pair], list[Pair]]] = [
+    ([_FOUND, _PRIVATE, _DATE, _WHERE], [_WHERE, _DATE, _PRIVATE, _FOUND]),
+    ([_KEPT, _PRIVATE, _DATE, _WHERE], [_KEPT, _WHERE, _DATE, _PRIVATE]),
+    ([_OK, _PRIVATE, _LATER, _WHERE, _GZIP, _COOKIE], [_COOKIE, _GZIP, _LATER]),
+]
+
 
 def integer(value: int, prefix: int, first: int = 0) -> bytes:
     """Section 5.1; `first` has the bits before the prefix."""
