@@ -128,7 +128,11 @@ def loaded(running: Running, workload: Workload, answer: bytes, plan: Plan) -> d
     if seen.errors + seen.bad_status > max(seen.requests, 1000) / 1000:
         raise Failed(f"{seen.errors} errors, {seen.bad_status} bad answers in {seen.requests}")
     total_busy = sum(busy[core] - cores[core] for core in (SERVER_CORE, GENERATOR_CORE))
-    return figures(running, seen, used, wall, total_busy)
+    measured = figures(running, seen, used, wall, total_busy)
+    if plan.generator == "h2load":
+        p50, p99 = load.latencies(workload, running.port, GENERATOR_CORE)
+        measured |= {"p50": p50, "p99": p99}
+    return measured
 
 
 def figures(
