@@ -12,12 +12,11 @@ from libc.string cimport memcmp
 
 from fastserve._native.errors import Http2Error, ParseError
 
-from ..asgi.exchange cimport RESPONSE_COMPLETE
 from ..asgi.scope cimport ScopeTemplate
 from ..deadlines cimport monotonic_ms, unlink
 from ..leaves cimport *
 from ..outlet cimport Outlet
-from ..requests cimport admit, complete_scope, start_application
+from ..requests cimport LEFT, admit, complete_scope, start_application
 from ..shared cimport (WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_NOTHING,
                        WAIT_SETTINGS, Shared)
 from .frames cimport (H2_DATA, H2_GOAWAY, H2_HEADERS, H2_MORE, H2_PING, H2_PING_ACK, H2_PRIORITY,
@@ -155,15 +154,18 @@ cdef class Http2Channel(Streams):
         return 0
 
     cdef int eof_received(self) except -1:
-        """The peer will send no more; it may still read what it asked for."""
+        """The peer will send no more; it may still read what it asked for and has room for."""
         cdef Http2Stream stream
         self.peer_done = True
         for stream in list(self.streams.values()):
             if stream.tunnel is not None:
                 stream.tunnel.peer_left()
-                continue
-            stream.exchange.disconnect(False)
-            self.shared.client_left(stream.exchange.call(), False)
+            elif stream.waiting_n and (stream.send_room <= 0 or self.send_room <= 0):
+                # No window opens any more.
+                self.lose(stream, LEFT)
+            else:
+                stream.exchange.disconnect(False)
+                self.shared.client_left(stream.exchange.call(), False)
         return self.set_wait()
 
     cdef int connection_lost(self) except -1:
@@ -389,9 +391,9 @@ cdef class Http2Channel(Streams):
             self.guard.note(GUARD_EMPTY, monotonic_ms())
             return self.check_opened(self.reader.stream)
         if not stream.local_done and not (
-                stream.remote_done and stream.exchange.state == RESPONSE_COMPLETE):
+                stream.remote_done and stream.answer_complete()):
             self.guard.note(GUARD_RESET, monotonic_ms())
-        return self.lose(stream)
+        return self.lose(stream, LEFT)
 
     cdef int take_priority(self) except -1:
         """RFC 9218 section 7.1."""

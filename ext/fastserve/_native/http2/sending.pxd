@@ -69,6 +69,7 @@ cdef class Http2Stream(Sink):
     cdef bint closed                # neither comes nor goes anything more
     cdef bint abandoned             # reset by its client, and its application goes on
     cdef bint continue_owed         # the client waits for 100 Continue
+    cdef bint refused               # the server answers in the application's place
     # of the request's content
     cdef int64_t room               # what the client may send before it is granted more
     cdef int64_t window             # what it may have under way at most
@@ -85,6 +86,7 @@ cdef class Http2Stream(Sink):
     cdef Py_ssize_t offset          # of waiting[0], what was sent
     cdef Py_ssize_t waiting_n       # bytes
     cdef bint end_waiting           # nothing follows what waits
+    cdef int64_t file_left          # bytes of a file that are announced and not read yet
     cdef uint8_t urgency
     cdef bint incremental
     cdef uint8_t ring               # the one that ready_link is in
@@ -94,6 +96,7 @@ cdef class Http2Stream(Sink):
     cdef int64_t taken              # of these, what was sent when write_link was queued
     cdef int stalls                 # so often in a row it was found that too little had moved
 
+    cdef bint answer_complete(self) noexcept
     cdef int set_priority(self, Priority priority) noexcept
     cdef int commit_head(self, Exchange exchange, Py_ssize_t n, bint more) except -1
     cdef int refuse(self, int status, str text, object headers) except -1

@@ -137,7 +137,7 @@ cdef class Sending(Channel):
                 stream.local_done = True
                 if stream.tunnel is not None:
                     return stream.tunnel.all_sent()
-                if stream.exchange.state == RESPONSE_COMPLETE:
+                if stream.answer_complete():
                     return self.answered(stream)
         elif stream.send_room <= 0:
             self.make_unready(stream)
@@ -207,6 +207,10 @@ cdef class Http2Stream(Sink):
         self.incremental = priority.incremental or priority.urgency == 3
         return 0
 
+    cdef bint answer_complete(self) noexcept:
+        """Whether the whole of an answer was given, though it may wait to be sent."""
+        return self.refused or self.exchange.state == RESPONSE_COMPLETE
+
     # The exchange's sink -----------------------------------------------------
 
     cdef bint blocked(self) noexcept:
@@ -256,7 +260,8 @@ cdef class Http2Stream(Sink):
             return 0
         if self.trailers is None:
             self.trailers = []
-        self.trailers.extend(checked)
+        if self.head.accepts_trailers:
+            self.trailers.extend(checked)
         if more:
             return 0
         if self.waiting_n:
@@ -287,24 +292,23 @@ cdef class Http2Stream(Sink):
     async def _send_file(self, Exchange exchange, int fd, int64_t offset, int64_t count,
                          bint more, object close):
         cdef bint ends = not more and not exchange.trailers
-        cdef int64_t left = 0 if exchange.bodiless else count
+        self.file_left = 0 if exchange.bodiless else count
         try:
-            while left:
+            while self.file_left:
                 if exchange.lost:
                     raise ClientDisconnected("the client has disconnected")
-                size = min(left, WAITING_MOST)
+                size = min(self.file_left, WAITING_MOST)
                 data = os.read(fd, size) if offset < 0 else os.pread(fd, size, offset)
                 if not data:
                     raise OSError("the file became shorter while it was sent")
-                left -= len(data)
+                self.file_left -= len(data)
                 if offset >= 0:
                     offset += len(data)
-                self.carrier.send_data(self, data, len(data), ends and left == 0)
+                self.carrier.send_data(self, data, len(data), ends and self.file_left == 0)
                 if self.blocked():
                     await new_wait(exchange, DRAIN)
         except BaseException as error:
             # The announced bytes cannot follow any more.
-            exchange.body_sent -= left
             if not self.closed:
                 exchange.gone = exchange.gone or isinstance(error, ClientDisconnected)
                 self.carrier.reset(self, FS_H2_INTERNAL_ERROR)
@@ -365,6 +369,8 @@ cdef class Http2Stream(Sink):
         """Answer in the application's place, or cut what it has begun. It goes on for nobody."""
         cdef Exchange exchange = self.exchange
         cdef Sending carrier = self.carrier
+        if self.refused:
+            return 0
         if exchange.state != RESPONSE_NONE and exchange.state != RESPONSE_HELD:
             return carrier.reset(self, FS_H2_CANCEL)
         carrier.shared.logger.debug(
@@ -388,7 +394,7 @@ cdef class Http2Stream(Sink):
         body = carrier.heads.write_answer(
             carrier.outlet.buffer(), self.id, status, text, exchange.bodiless,
             with_request_id(headers, exchange), carrier.frame_most)
-        exchange.state = RESPONSE_COMPLETE
+        self.refused = True
         unlink(&exchange.deadline)
         self.local_done = body is None
         if body is not None:
@@ -503,6 +509,7 @@ cdef class Http2Stream(Sink):
             # A window that stays closed holds what the application has made.
             self.carrier.shared.logger.debug("reset a stream of %s: it takes nothing",
                                              self.carrier.outlet.client_text().decode())
+            self.exchange.gone = True
             return self.carrier.reset(self, FS_H2_CANCEL)
         return self.watch()
 

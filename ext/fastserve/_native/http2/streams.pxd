@@ -34,7 +34,7 @@ cdef class Streams(Sending):
     cdef int check_known(self, uint32_t id) except -1
     cdef bint was_reset(self, uint32_t id) noexcept
     cdef int write_reset(self, uint32_t id, uint32_t code) except -1
-    cdef int lose(self, Http2Stream stream) except -1
+    cdef int lose(self, Http2Stream stream, int status) except -1
     cdef int lose_all(self) except -1
     cdef int remove(self, Http2Stream stream) except -1
     cdef int log(self, Http2Stream stream, int status) except -1

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint32_t
 from fastserve._native.errors import Http2Error
 
 from ..asgi.call cimport Call
-from ..asgi.exchange cimport RESPONSE_COMPLETE, Exchange
+from ..asgi.exchange cimport RESPONSE_HELD, Exchange
 from ..deadlines cimport unlink
 from ..forwarded cimport Origin
 from ..headers cimport block_of
@@ -127,8 +127,10 @@ cdef class Streams(Sending):
         return self.outlet.settle()
 
     cdef int reset(self, Http2Stream stream, uint32_t code) except -1:
+        cdef Exchange exchange = stream.exchange
+        cdef bint begun = exchange.state > RESPONSE_HELD and not exchange.gone
         self.write_reset(stream.id, code)
-        return self.lose(stream)
+        return self.lose(stream, exchange.status if begun else LEFT)
 
     cdef int answered(self, Http2Stream stream) except -1:
         self.log(stream, stream.exchange.status)
@@ -138,18 +140,19 @@ cdef class Streams(Sending):
         self.remove(stream)
         return self.set_wait()
 
-    cdef int lose(self, Http2Stream stream) except -1:
-        """Nobody is there for a stream any more."""
+    cdef int lose(self, Http2Stream stream, int status) except -1:
+        """Nobody is there for a stream any more. `status`: for the log, if it had no whole answer."""
         cdef Exchange exchange = stream.exchange
         cdef Call call = exchange.call()
         cdef bint unstarted = stream.scope is not None
-        self.log(stream, LEFT if exchange.state != RESPONSE_COMPLETE else exchange.status)
+        exchange.body_sent -= stream.file_left + stream.waiting_n
+        self.log(stream, exchange.status if stream.answer_complete() else status)
         self.remove(stream)
         exchange.disconnect(True)
         if unstarted:
             unlink(&exchange.deadline)
             self.shared.exchange_ends()
-        elif not call.ended:
+        elif call.task is not None and not call.ended:
             stream.abandoned = True
             self.abandoned += 1
             self.shared.client_left(call, False)
@@ -158,7 +161,7 @@ cdef class Streams(Sending):
     cdef int lose_all(self) except -1:
         cdef Http2Stream stream
         for stream in list(self.streams.values()):
-            self.lose(stream)
+            self.lose(stream, LEFT)
         return 0
 
     cdef int remove(self, Http2Stream stream) except -1:
