@@ -191,7 +191,7 @@ def test_line_35_shutdown_failed_is_logged(logs: Any) -> None:
     assert any("could not flush" in text for text in logs.noise)
 
 
-def test_line_35_shutdown_is_sent_though_a_request_hangs(carrier: Carrier) -> None:
+def test_line_35_shutdown_is_sent_though_a_request_hangs() -> None:
     stage = Stage()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -207,7 +207,7 @@ def test_line_35_shutdown_is_sent_though_a_request_hangs(carrier: Carrier) -> No
         stage.mark("shutdown")
         await send({"type": "lifespan.shutdown.complete"})
 
-    with carrier.serve(app, timeout_graceful_shutdown=0.05) as server:
+    with serve(app, timeout_graceful_shutdown=0.05) as server:
         client = server.connect()
         server.clients.clear()
         client.send(request("GET"))

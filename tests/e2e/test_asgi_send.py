@@ -115,13 +115,18 @@ def test_line_19_header_order_and_duplicates_are_preserved(carrier: Carrier) -> 
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [[[b"x", b"1"]], ((b"x", b"1"),), iter([(b"x", b"1")]), [iter((b"x", b"1"))]],
+    "made",
+    [
+        lambda: [[b"x", b"1"]],
+        lambda: ((b"x", b"1"),),
+        lambda: iter([(b"x", b"1")]),
+        lambda: [iter((b"x", b"1"))],
+    ],
     ids=["lists", "tuple", "iterator", "pair-iterator"],
 )
-def test_line_19_headers_may_be_any_iterable_of_pairs(carrier: Carrier, headers: Any) -> None:
+def test_line_19_headers_may_be_any_iterable_of_pairs(carrier: Carrier, made: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": made()})
         await send(body(b"hello"))
 
     assert ask(carrier, app).header("x") == "1"
@@ -229,12 +234,12 @@ def test_line_19_extra_keys_are_ignored(carrier: Carrier) -> None:
     assert ask(carrier, app).body == b"fine"
 
 
-@pytest.mark.parametrize(
-    "data", [bytearray(b"hello"), memoryview(b"hello")], ids=["bytearray", "view"]
-)
+@pytest.mark.parametrize("kind", [bytearray, memoryview], ids=["bytearray", "view"])
 def test_line_19_other_bytes_like_bodies_do_not_change_after_send(
-    carrier: Carrier, data: Any
+    carrier: Carrier, kind: Any
 ) -> None:
+    data = kind(b"hello")
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start())
         await send(body(data))
@@ -258,20 +263,33 @@ def test_line_20_no_length_means_chunks_on_1_1() -> None:
     assert old.body == b"hello"
 
 
-@pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize("data", [b"", b"never seen"])
-def test_line_20_no_body_with_204_and_304(carrier: Carrier, status: int, data: bytes) -> None:
+def test_line_20_no_body_and_no_length_with_204(carrier: Carrier, data: bytes) -> None:
+    for got in bodiless(carrier, 204, data):
+        assert got.header("content-length") is None
+
+
+@pytest.mark.parametrize("data", [b"", b"never seen"])
+def test_line_20_no_body_but_its_length_with_304(data: bytes) -> None:
+    """Over HTTP/2 in test_http2_asgi: the h2 package takes that length for the content's."""
+    for got in bodiless(HTTP1, 304, data):
+        assert got.header("content-length") == "10"
+
+
+def bodiless(carrier: Carrier, status: int, data: bytes) -> list[Response]:
+    """Two answers of one connection, so that what follows the first would show."""
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(status, [(b"content-length", b"10")]))
         await send(body(data[:5], more=True))
         await send(body(data[5:]))
 
     with carrier.serve(app, lifespan="off") as server, server.connect() as client:
-        for _ in range(2):
-            answer_ = client.get("/")
-            assert answer_.status == status
-            assert answer_.header("content-length") == (None if status == 204 else "10")
-            assert answer_.header("transfer-encoding") is None
+        answers = [client.get("/") for _ in range(2)]
+    for each in answers:
+        assert (each.status, each.body) == (status, b"")
+        assert each.header("transfer-encoding") is None
+    return answers
 
 
 def test_line_20_head_keeps_the_length_and_sends_no_body(carrier: Carrier) -> None:

@@ -254,7 +254,7 @@ def test_an_answer_to_a_ping_is_not_answered(client: Session) -> None:
 
 
 def test_a_client_that_says_goodbye_gets_its_answers() -> None:
-    with session() as (client, app):
+    with session() as (client, _):
         client.send(
             frame(HEADERS, END_HEADERS, 1, client.request_block("POST", "/echo"))
             + frame(GOAWAY, payload=bytes(8) + b"bye")

@@ -1,8 +1,8 @@
 """What carries a request: HTTP/1.1 or HTTP/2, behind one interface for tests that hold for both.
 
-A test takes the fixture `carrier` and serves its application with `carrier.serve`; what
-`connect` then gives sends a `client.request` and reads answers in the order of the requests.
-On HTTP/2 each request has a stream of its own, and `leave("reset")` is RST_STREAM.
+A test that takes `carrier` runs once with each of `CARRIERS`, and serves its application with
+`carrier.serve`; what `connect` then gives sends a `client.request` and reads answers in the order
+of the requests. On HTTP/2 each request has a stream of its own, and `leave("reset")` is RST_STREAM.
 """
 
 from __future__ import annotations
@@ -184,10 +184,13 @@ class Carrier:
     codings: list[str]
     """The values of transfer-encoding of a response whose length is not known."""
 
+    def __str__(self) -> str:
+        return self.name
+
     def serve(self, app: Any, **options: Any) -> AbstractContextManager[Running]:
         return serve(app, peer=self.peer, **options)
 
 
 HTTP1 = Carrier("HTTP/1.1", "1.1", Http1Peer, ["chunked"])
 HTTP2 = Carrier("HTTP/2", "2", Http2Peer, [])
-CARRIERS = (HTTP1,)
+CARRIERS = (HTTP1, HTTP2)
