@@ -155,6 +155,20 @@ class Application:
         await send(body(b"x" * int(scope["path"].split("/")[2])))
         self.note("sent")
 
+    async def odd(self, scope: Any, receive: Any, send: Any) -> None:
+        """Fields that are not for HTTP/2."""
+        hop = [(b"connection", b"x"), (b"keep-alive", b"1"), (b"upgrade", b"y")]
+        await send(start(headers=[*hop, (b"transfer-encoding", b"chunked"), (b"x-kept", b"1")]))
+        await send(body(b"odd"))
+
+    async def crash(self, scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("crash, as the test wants it")
+
+    async def crash_late(self, scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        await send(body(b"begun", more=True))
+        raise RuntimeError("crash, as the test wants it")
+
     async def endless(self, scope: Any, receive: Any, send: Any) -> None:
         """Chunks until the client has left."""
         await send(start())

@@ -37,6 +37,7 @@ from support.http2 import (
 )
 from support.server import Running
 
+TABLE_SETTING = 1
 PUSH_SETTING, STREAMS_SETTING, WINDOW_SETTING, FRAME_SETTING, LIST_SETTING = 2, 3, 4, 5, 6
 CONNECT_SETTING = 8
 
@@ -214,6 +215,27 @@ def test_the_table_of_the_clients_choice_is_used(client: Session) -> None:
         assert (":status", "200") in client.fields(head)
         assert client.next(DATA).flags == END_STREAM
     assert client.decoder.header_table_size == 0
+
+
+@pytest.mark.parametrize("size", [0, 100, 65536])
+def test_a_table_of_another_size_holds_from_its_acknowledgement_on(size: int) -> None:
+    """Section 4.3.1: until then the client may use the one of 4096 bytes."""
+    with session(http2_header_table_size=size) as (client, _):
+        first = client.frame()
+        assert first.settings[TABLE_SETTING] == size
+        for stream in (1, 3, 5):
+            assert client.get(stream, ("x-a", "1")) == ("200", b"hello")
+        client.send(frame(SETTINGS, ACK))
+        client.encoder.header_table_size = size
+        for stream in (7, 9, 11):
+            assert client.get(stream, ("x-a", "1")) == ("200", b"hello")
+
+
+def test_a_table_that_does_not_shrink_ends_the_connection() -> None:
+    with session(http2_header_table_size=100) as (client, _):
+        client.frames()
+        client.open(1)
+        client.ends_with(COMPRESSION)
 
 
 def test_settings_that_nobody_acknowledges_end_the_connection() -> None:

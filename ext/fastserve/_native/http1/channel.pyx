@@ -106,6 +106,9 @@ cdef class Http1Channel(ResponseHalf):
         try:
             self.take_events()
         except ParseError as error:
+            if self.closed:
+                # It is the successor's, to which there is nothing to say in HTTP/1.1.
+                raise
             self.refuse(error.status, error.reason, error.headers)
         finally:
             self.processing = False

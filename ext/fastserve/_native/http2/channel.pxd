@@ -28,6 +28,7 @@ cdef class Http2Channel(Streams):
     cdef int take_events(self) except -1
     cdef int take_control(self, H2Event event) except -1
     cdef int take_headers(self) except -1
+    cdef int take_trailers(self, Http2Stream stream) except -1
     cdef int take_data(self) except -1
     cdef int take_content(self, Http2Stream stream) except -1
     cdef int take_window(self) except -1

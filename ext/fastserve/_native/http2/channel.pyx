@@ -52,7 +52,7 @@ cdef class Http2Channel(Streams):
         self.template = template
         self.takes_blocks = True
         self.reader = FrameReader(policy.frame_size, shared.limits.head.head)
-        self.requests = HeadReader(shared.limits, HpackDecoder(policy.table_size),
+        self.requests = HeadReader(shared.limits, HpackDecoder(),
                                    protocols=shared.websockets)
         self.heads = HeadWriter(shared)
         self.guard = Guard(policy)
@@ -253,18 +253,7 @@ cdef class Http2Channel(Streams):
         cdef uint32_t id = reader.stream
         cdef Http2Stream stream = self.find(id)
         if stream is not None:
-            if stream.tunnel is not None:
-                self.requests.skip(reader.content, reader.size)
-                # RFC 9113 section 8.5.
-                raise Http2Error(FS_H2_PROTOCOL_ERROR, "HEADERS inside a tunnel", id)
-            if stream.remote_done:
-                self.requests.skip(reader.content, reader.size)
-                raise Http2Error(FS_H2_STREAM_CLOSED, "HEADERS behind the end of a request", id)
-            # They are checked, and nothing of ASGI takes them.
-            self.requests.read_trailers(reader.content, reader.size, id)
-            if not reader.ends:
-                raise Http2Error(FS_H2_PROTOCOL_ERROR, "trailers that end nothing", id)
-            return self.end_body(stream)
+            return self.take_trailers(stream)
         if id & 1 == 0:
             raise Http2Error(FS_H2_PROTOCOL_ERROR, "a client's streams have odd numbers")
         if id <= self.last:
@@ -275,6 +264,25 @@ cdef class Http2Channel(Streams):
         if self.leaving == 2:
             return self.requests.skip(reader.content, reader.size)
         return self.begin_request(id, reader.ends)
+
+    cdef int take_trailers(self, Http2Stream stream) except -1:
+        """They are checked, and nothing of ASGI takes them."""
+        cdef FrameReader reader = self.reader
+        if stream.tunnel is not None:
+            self.requests.skip(reader.content, reader.size)
+            # RFC 9113 section 8.5.
+            raise Http2Error(FS_H2_PROTOCOL_ERROR, "HEADERS inside a tunnel", stream.id)
+        if stream.remote_done:
+            self.requests.skip(reader.content, reader.size)
+            raise Http2Error(FS_H2_STREAM_CLOSED, "HEADERS behind the end of a request", stream.id)
+        try:
+            self.requests.read_trailers(reader.content, reader.size, stream.id)
+        except ParseError as error:
+            stream.remote_done = reader.ends
+            return stream.refuse(error.status, error.reason, error.headers)
+        if not reader.ends:
+            raise Http2Error(FS_H2_PROTOCOL_ERROR, "trailers that end nothing", stream.id)
+        return self.end_body(stream)
 
     cdef int take_data(self) except -1:
         cdef FrameReader reader = self.reader
@@ -342,6 +350,10 @@ cdef class Http2Channel(Streams):
             self.take_settings(reader.content, reader.size)
             write_settings_ack(self.outlet.buffer())
         elif event == H2_SETTINGS_ACK:
+            self.guard.note(GUARD_SETTINGS, monotonic_ms())
+            if not self.acknowledged:
+                # RFC 9113 section 6.5.3: what is larger or smaller than at first holds from now on.
+                self.requests.decoder.limit(self.shared.http2.table_size)
             self.acknowledged = True
             if self.leaving != 1:
                 unlink(&self.settings_link)
