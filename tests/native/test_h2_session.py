@@ -294,6 +294,40 @@ def test_unknown_error_codes_mean_nothing_special(client: Session) -> None:
     assert client.get(3) == ("200", b"hello")
 
 
+def test_a_server_that_stops_says_so_twice_and_serves_what_was_on_its_way() -> None:
+    with session(limit_connection_requests=2) as (client, _):
+        client.frames()
+        client.get(1)
+        client.open(3)
+        first = client.next(GOAWAY)
+        assert (first.code, first.last_stream) == (NO_ERROR, (1 << 31) - 1)
+        ping = client.frame()
+        assert (ping.kind, ping.flags) == (PING, 0)
+        assert client.answer(3) == ("200", b"hello")
+        assert client.get(5) == ("200", b"hello")
+        client.send(frame(PING, ACK, 0, ping.payload))
+        last = client.goaway()
+        assert (last.code, last.last_stream) == (NO_ERROR, 5)
+
+
+def test_a_stream_above_the_last_one_is_not_served() -> None:
+    with session(limit_connection_requests=1) as (client, app):
+        client.frames()
+        client.put_block(1, *GET_HOLD)
+        client.next(GOAWAY)
+        client.send(frame(PING, ACK, 0, client.next(PING).payload))
+        assert client.next(GOAWAY).last_stream == 1
+        client.open(3)
+        client.send(frame(DATA, 0, 3) + frame(RESET, 0, 3, bytes(4)))
+        client.send(frame(RESET, 0, 1, bytes(4)))
+        app.wait_for("left")
+        assert app.notes == ["held", "left"]
+        assert client.rest() == b""
+
+
+GET_HOLD = ((":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/hold"))
+
+
 # section 9.1: a connection that ends
 
 
