@@ -1,4 +1,5 @@
-"""A browser over HTTP/2: headless Chromium loads a page, streams both ways, hears events."""
+"""A browser over HTTP/2: headless Chromium loads a page, streams both ways, hears events, and has
+WebSockets in streams of the same connection."""
 
 from __future__ import annotations
 
@@ -80,6 +81,19 @@ function events() {
   });
 }
 
+function sockets() {
+  return Promise.all([0, 1, 2].map(number => new Promise((done, fail) => {
+    const socket = new WebSocket(`wss://${location.host}/socket`, ["other", "echo"]);
+    const back = [];
+    socket.onopen = () => { for (let n = 0; n < 100; n++) socket.send(`${number}: ${n}`); };
+    socket.onmessage = ({data}) => { if (back.push(data) === 100) socket.close(3001, "bye"); };
+    socket.onclose = ({code, wasClean}) => done({
+      code, wasClean, protocol: socket.protocol, extensions: socket.extensions,
+      same: back.every((text, n) => text === `${number}: ${n}`)});
+    socket.onerror = fail;
+  })));
+}
+
 async function main() {
   report.page = performance.getEntriesByType("navigation")[0].nextHopProtocol;
   await many();
@@ -88,6 +102,7 @@ async function main() {
   await streamUp();
   await leave();
   await events();
+  report.sockets = await sockets();
 }
 
 addEventListener("load", () => main()
@@ -106,6 +121,7 @@ class Site:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.stage.mark("version", scope["http_version"])
+        self.stage.mark("client", tuple(scope["client"]))
         name = scope["path"].strip("/").partition(".")[0] or "page"
         handler = getattr(self, name, None)
         if handler is None:
@@ -157,6 +173,14 @@ class Site:
         while (await receive())["type"] != "http.disconnect":
             pass
 
+    async def socket(self, scope: Any, receive: Any, send: Any) -> None:
+        self.stage.mark("socket", (scope["type"], scope["scheme"]))
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": scope["subprotocols"][1]})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({**event, "type": "websocket.send"})
+        self.stage.mark("closed", (event["code"], event["reason"]))
+
     async def report(self, scope: Any, receive: Any, send: Any) -> None:
         self.stage.mark("report", json.loads(await read_body(receive)))
         await answer(send)
@@ -202,3 +226,13 @@ def test_the_application_learns_of_a_fetch_that_is_aborted(visit: Any) -> None:
 
 def test_a_browser_hears_events(visit: Any) -> None:
     assert visit[0]["events"] == [[str(number), f"number {number}"] for number in range(3)]
+
+
+def test_a_browser_has_websockets_in_streams_of_its_connection(visit: Any) -> None:
+    report, site = visit
+    for each in report["sockets"]:
+        assert each.pop("extensions").startswith("permessage-deflate")
+        assert each == {"code": 3001, "wasClean": True, "protocol": "echo", "same": True}
+    assert set(site.stage.values("socket")) == {("websocket", "wss")}
+    assert site.stage.wait("closed", 3) == (3001, "bye")
+    assert len(set(site.stage.values("client"))) == 1, "all went over one connection"
