@@ -122,6 +122,15 @@ def test_the_last_request_that_a_connection_may_carry_is_told_so() -> None:
         assert server.connect().fetch("/").status == 200, "the count is each connection's own"
 
 
+def test_an_idle_connection_makes_room_for_another_and_is_told_goodbye() -> None:
+    with serving(count, limit_connections=1) as server:
+        idle = server.connect()
+        assert idle.fetch("/").status == 200
+        assert server.connect().fetch("/").status == 200
+        idle.wait_for_end()
+        assert [(each.code, each.last_stream) for each in idle.goaways] == [(0, 1)]
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
 def test_a_body_over_the_limit_is_413_and_costs_its_stream_alone(told: bool) -> None:
     stage = Stage()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support import websocket
 from support.apps import answer
+from support.carriers import HTTP1, Carrier
 from support.client import Client, request
 from support.server import Running, serve
 from support.stage import Stage
@@ -42,8 +43,8 @@ def scope(server: Running | Client, *lines: str, target: str = "/") -> dict[str,
     return got
 
 
-def serving(**options: Any) -> Any:
-    return serve(tell, lifespan="off", **options)
+def serving(carrier: Carrier, **options: Any) -> Any:
+    return carrier.serve(tell, lifespan="off", **options)
 
 
 def plain(told: dict[str, Any]) -> bool:
@@ -69,27 +70,31 @@ def plain(told: dict[str, Any]) -> bool:
     ],
     ids=str,
 )
-def test_of_a_peer_that_is_not_trusted_nothing_is_read(options: dict[str, Any]) -> None:
-    with serving(**{"forwarded_headers": EVERYTHING} | options) as server:
+def test_of_a_peer_that_is_not_trusted_nothing_is_read(
+    carrier: Carrier, options: dict[str, Any]
+) -> None:
+    with serving(carrier, **{"forwarded_headers": EVERYTHING} | options) as server:
         assert plain(scope(server, *CLAIMS))
 
 
-def test_by_default_a_proxy_on_this_machine_tells_client_and_scheme_and_no_more() -> None:
-    with serving() as server:
+def test_by_default_a_proxy_on_this_machine_tells_client_and_scheme_and_no_more(
+    carrier: Carrier,
+) -> None:
+    with serving(carrier) as server:
         told = scope(server, *CLAIMS)
     assert (told["client"], told["scheme"]) == (["198.51.100.7", 0], "https")
     assert told["server"] == ["127.0.0.1", server.port]
     assert (told["host"], told["root_path"], told["path"]) == (["test"], "", "/")
 
 
-def test_the_application_gets_every_field_as_it_came_but_for_the_host() -> None:
+def test_the_application_gets_every_field_as_it_came_but_for_the_host(carrier: Carrier) -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["headers"])
         await answer(send)
 
-    with serve(app, lifespan="off", forwarded_headers=EVERYTHING) as server:
+    with carrier.serve(app, lifespan="off", forwarded_headers=EVERYTHING) as server:
         server.get("/", *CLAIMS)
     names = [line.split(": ") for line in CLAIMS]
     expected = [(name.lower().encode(), value.encode()) for name, value in names]
@@ -127,10 +132,10 @@ TOLD: list[tuple[list[str], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_what_each_field_changes_on_one_connection_and_again(loop: str) -> None:
+def test_what_each_field_changes_on_one_connection_and_again(carrier: Carrier, loop: str) -> None:
     """One head after the other, and the same: nothing of one is left in the next."""
     options = {"forwarded_headers": EVERYTHING, "loop": loop}
-    with serving(**options) as server, server.connect() as client:
+    with serving(carrier, **options) as server, server.connect() as client:
         before = scope(client, target="/x")
         assert plain(before)
         for at, (lines, changes) in enumerate(TOLD):
@@ -147,7 +152,7 @@ def test_the_host_is_the_proxys_wherever_it_stood_and_whatever_else_the_server_c
     target: str,
 ) -> None:
     """A request id is taken out of the fields and put at their end."""
-    with serving(forwarded_headers="x-forwarded-host", request_id=True) as server:
+    with serving(HTTP1, forwarded_headers="x-forwarded-host", request_id=True) as server:
         for before in (0, 1, 2):
             lines = ["X-Request-ID: a"] * before + [
                 "Host: c.example",
@@ -161,7 +166,7 @@ def test_the_host_is_the_proxys_wherever_it_stood_and_whatever_else_the_server_c
 def test_pipelined_requests_of_different_clients() -> None:
     numbers = range(1, 30)
     heads = [request("GET", "/", f"X-Forwarded-For: 198.51.100.{n}") for n in numbers]
-    with serving() as server, server.connect() as client:
+    with serving(HTTP1) as server, server.connect() as client:
         client.send(b"".join(heads))
         got = [json.loads(client.response().text)["client"] for _ in numbers]
     assert got == [[f"198.51.100.{n}", 0] for n in numbers]
@@ -169,7 +174,7 @@ def test_pipelined_requests_of_different_clients() -> None:
 
 def test_a_request_without_host_and_one_with_an_absolute_target_get_the_proxys() -> None:
     line = "X-Forwarded-Host: a.example"
-    with serving(forwarded_headers="x-forwarded-host") as server:
+    with serving(HTTP1, forwarded_headers="x-forwarded-host") as server:
         with server.connect() as client:
             bare = client.ask(f"GET / HTTP/1.0\r\n{line}\r\n\r\n".encode())
         assert json.loads(bare.text)["host"] == ["a.example"]
@@ -185,9 +190,9 @@ def test_a_request_without_host_and_one_with_an_absolute_target_get_the_proxys()
      ("0.0.0.0/0,::/0", False)],
 )  # fmt: skip
 def test_who_comes_by_a_unix_socket_is_trusted_as_unix(
-    tmp_path: Path, allowed: str, trusted: bool
+    carrier: Carrier, tmp_path: Path, allowed: str, trusted: bool
 ) -> None:
-    with serving(uds=str(tmp_path / "s"), forwarded_allow_ips=allowed) as server:
+    with serving(carrier, uds=str(tmp_path / "s"), forwarded_allow_ips=allowed) as server:
         told = scope(server, "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Proto: https")
     assert told["client"] == (["198.51.100.7", 0] if trusted else None)
     assert told["scheme"] == ("https" if trusted else "http")
@@ -195,15 +200,15 @@ def test_who_comes_by_a_unix_socket_is_trusted_as_unix(
 
 
 def test_a_port_alone_says_nothing_of_a_unix_socket(tmp_path: Path) -> None:
-    with serving(uds=str(tmp_path / "s"), forwarded_headers=EVERYTHING) as server:
+    with serving(HTTP1, uds=str(tmp_path / "s"), forwarded_headers=EVERYTHING) as server:
         told = scope(server, "X-Forwarded-Port: 81")
         assert told["server"] == [str(tmp_path / "s"), None]
         told = scope(server, "X-Forwarded-Port: 81", "X-Forwarded-Host: a")
         assert told["server"] == ["a", 81]
 
 
-def test_with_a_number_of_proxies_any_peer_is_one() -> None:
-    with serving(forwarded_hops=2) as server, server.connect() as client:
+def test_with_a_number_of_proxies_any_peer_is_one(carrier: Carrier) -> None:
+    with serving(carrier, forwarded_hops=2) as server, server.connect() as client:
         chain = "X-Forwarded-For: 6.6.6.6, 198.51.100.7, 192.0.2.1"
         assert scope(client, chain)["client"] == ["198.51.100.7", 0]
         assert plain(scope(client, "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https"))
@@ -225,10 +230,10 @@ MOUNTS = [
 
 @pytest.mark.parametrize(("root", "prefix", "target", "root_path", "path"), MOUNTS)
 def test_a_prefix_whether_the_proxy_strips_it_or_not(
-    root: str, prefix: str, target: str, root_path: str, path: str
+    carrier: Carrier, root: str, prefix: str, target: str, root_path: str, path: str
 ) -> None:
     options = {"root_path": root, "forwarded_headers": "x-forwarded-prefix"}
-    with serving(**options) as server, server.connect() as client:
+    with serving(carrier, **options) as server, server.connect() as client:
         told = scope(client, f"X-Forwarded-Prefix: {prefix}", target=target)
         assert (told["root_path"], told["path"]) == (root_path, path)
         assert told["raw_path"] == target
@@ -292,6 +297,7 @@ def test_the_access_log_names_the_client_that_the_proxy_tells(
 
 
 def test_a_request_over_the_limit_is_logged_as_its_clients(
+    carrier: Carrier,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     stage = Stage()
@@ -301,11 +307,13 @@ def test_a_request_over_the_limit_is_logged_as_its_clients(
         await stage.until("go")
         await answer(send)
 
-    with serve(app, lifespan="off", access_log=True, limit_concurrency=1) as server:
+    with carrier.serve(app, lifespan="off", access_log=True, limit_concurrency=1) as server:
         first = server.connect()
         first.send(request("GET", "/a"))
         stage.wait("here")
         assert server.get("/b", "X-Forwarded-For: 198.51.100.7").status == 503
         stage.mark("go")
         assert first.response().status == 200
-    assert ("198.51.100.7", "GET /b HTTP/1.1", "503") in CLIENTS.findall(capfd.readouterr().out)
+    assert ("198.51.100.7", f"GET /b {carrier.name}", "503") in CLIENTS.findall(
+        capfd.readouterr().out
+    )
