@@ -1,5 +1,6 @@
 """Byte buffers with one owner each, grown by one guarded function."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
@@ -9,7 +10,8 @@ cdef enum:
 
 
 cdef class WriteBuffer:
-    cdef char *data                 # own_block or a heap block that is ours
+    cdef char *data                 # own_block, or the bytes of `block`
+    cdef bytes block                # on the heap, held by nobody else; None while own_block will do
     cdef Py_ssize_t used            # bytes written, from data[0]
     cdef Py_ssize_t size            # room at data
     cdef char own_block[INLINE_SIZE]
@@ -36,6 +38,9 @@ cdef class WriteBuffer:
         memcpy(self.data + self.used, p, <size_t>n)
         self.used += n
 
+
+# The first n bytes of an object that nobody else holds, which is resized in place.
+cdef bytes shortened(PyObject *block, Py_ssize_t n)
 
 cdef WriteBuffer new_buffer()
 cdef int give_back(WriteBuffer buffer) except -1

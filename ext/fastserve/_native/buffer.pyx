@@ -7,15 +7,30 @@ reads: it lends a read out as it is, and copies only what nobody has used by the
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, _PyBytes_Resize
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memmove
 
 cdef Py_ssize_t LARGEST = <Py_ssize_t>1 << 40
 
 
+cdef extern from "Python.h":
+    void Py_DECREF(PyObject *o)
+
 cdef WriteBuffer spare = None
+
+
+cdef bytes shortened(PyObject *block, Py_ssize_t n):
+    """Takes over the reference, the only one there is."""
+    cdef bytes data
+    if _PyBytes_Resize(&block, n) < 0:
+        raise MemoryError
+    data = <bytes>block
+    Py_DECREF(block)
+    return data
 
 
 cdef WriteBuffer new_buffer():
@@ -44,41 +59,42 @@ cdef class WriteBuffer:
         self.size = INLINE_SIZE
         self.used = 0
 
-    def __dealloc__(self):
-        if self.data != self.own_block:
-            PyMem_Free(self.data)
-
     cdef int grow(self, Py_ssize_t more) except -1:
         """Make room for `more` bytes; at least doubles. MemoryError leaves the buffer as it was."""
         cdef Py_ssize_t size = self.size
-        cdef char *block
+        cdef bytes block
         if more > LARGEST - self.used:
             raise MemoryError
         while size - self.used < more:
             size *= 2
-        if self.data == self.own_block:
-            block = <char *>PyMem_Malloc(<size_t>size)
-            if block == NULL:
-                raise MemoryError
-            memcpy(block, self.data, <size_t>self.used)
-        else:
-            block = <char *>PyMem_Realloc(self.data, <size_t>size)
-            if block == NULL:
-                raise MemoryError
-        self.data = block
+        block = PyBytes_FromStringAndSize(NULL, size)
+        memcpy(PyBytes_AS_STRING(block), self.data, <size_t>self.used)
+        self.block = block
+        self.data = PyBytes_AS_STRING(block)
         self.size = size
         return 0
 
     cdef bytes take(self):
-        """All that was written, as bytes; the buffer is empty afterwards."""
-        cdef bytes all_of_it = PyBytes_FromStringAndSize(self.data, self.used)
+        """All that was written, as bytes; the buffer is empty afterwards.
+
+        What is on the heap is not copied: it was meant to become an object from the start.
+        """
+        cdef bytes all_of_it
+        cdef PyObject *block
+        if self.block is None or self.used * 2 < self.size:
+            all_of_it = PyBytes_FromStringAndSize(self.data, self.used)
+        else:
+            block = <PyObject *>self.block
+            Py_INCREF(self.block)
+            self.block = None
+            all_of_it = shortened(block, self.used)
         self.release()
         return all_of_it
 
     cdef int release(self) except -1:
         """Empty the buffer and give back its heap block."""
         if self.data != self.own_block:
-            PyMem_Free(self.data)
+            self.block = None
             self.data = self.own_block
             self.size = INLINE_SIZE
         self.used = 0

@@ -256,7 +256,7 @@ cdef class Connection(CountedOutlet):
             return 0
         if self.held < 0:
             self.out = None
-            data = PyBytes_FromStringAndSize(out.data, out.used)
+            data = out.take()
             give_back(out)
             if PyBytes_GET_SIZE(data):
                 self.hand_over(data)
@@ -288,7 +288,7 @@ cdef class Connection(CountedOutlet):
             return self.hand_over(data)
         # Both in one system call.
         self.out = None
-        before = PyBytes_FromStringAndSize(out.data, out.used)
+        before = out.take()
         give_back(out)
         if self.front is not None:
             return self.front.write(before, data)

@@ -2,13 +2,11 @@
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport (PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
-                            _PyBytes_Resize)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 
-cdef extern from "Python.h":
-    void Py_DECREF(PyObject *o)
+from .buffer cimport shortened
 
 
 @cython.final
@@ -41,8 +39,4 @@ cdef class Lease:
         block = <PyObject *>self.block
         Py_INCREF(self.block)
         self.block = None
-        # Nobody else holds it, so it is resized in place.
-        _PyBytes_Resize(&block, n)
-        data = <bytes>block
-        Py_DECREF(block)
-        return data
+        return shortened(block, n)

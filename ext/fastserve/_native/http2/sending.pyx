@@ -19,8 +19,9 @@ from ..asgi.exchange cimport Exchange, Sink
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
 from ..deadlines cimport DeadlineQueue, Link, monotonic_ms, monotonic_us, too_slow, unlink
-from ..leaves cimport (FS_H2_CANCEL, FS_H2_DATA, FS_H2_END_STREAM, FS_H2_INTERNAL_ERROR)
-from ..outlet cimport FLUSH_SIZE, Outlet
+from ..leaves cimport (FS_H2_CANCEL, FS_H2_DATA, FS_H2_END_STREAM, FS_H2_HEAD_LEN,
+                       FS_H2_INTERNAL_ERROR)
+from ..outlet cimport Outlet
 from ..request_ids cimport with_request_id
 from ..requests cimport discard, missing_answer
 from ..shared cimport WAIT_BODY, WAIT_WRITE
@@ -30,6 +31,7 @@ from .heads cimport Priority
 from .writer cimport write_frame_head, write_window
 
 cdef enum:
+    BATCH = 131072                  # bytes of frames that go to the transport at once
     FRAME_MOST = 32768              # bytes of a frame of ours, whatever the peer takes: others wait
     STALLS_MOST = 2                 # halves of the time for writing without progress
 
@@ -81,6 +83,7 @@ cdef class Sending(Channel):
         cdef Py_ssize_t size
         stream.send_room -= n
         self.send_room -= n
+        out.reserve(n + (n // most + 1) * FS_H2_HEAD_LEN)
         while True:
             size = min(n, most)
             n -= size
@@ -108,7 +111,7 @@ cdef class Sending(Channel):
         try:
             while self.ready_mask and self.send_room > 0 and not outlet.writing_paused:
                 self.send_some(self.next_ready())
-                if outlet.out is not None and outlet.out.used >= FLUSH_SIZE:
+                if outlet.out is not None and outlet.out.used >= BATCH:
                     outlet.flush()
         finally:
             self.pumping = False
@@ -124,7 +127,9 @@ cdef class Sending(Channel):
         write_frame_head(out, <uint32_t>size, FS_H2_DATA, FS_H2_END_STREAM if ends else 0,
                          stream.id)
         self.guard.earn(GUARD_WINDOW, 2)
-        out.reserve(size)
+        # Room for the frames that follow as well, up to a batch.
+        out.reserve(size if stream.waiting_n == size
+                    else max(size, BATCH + FRAME_MOST - out.used))
         stream.move_waiting(out, size)
         stream.send_room -= size
         self.send_room -= size
