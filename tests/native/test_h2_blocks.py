@@ -7,7 +7,7 @@ import random
 import pytest
 from h2.exceptions import ProtocolError
 from h2.utilities import HeaderValidationFlags, validate_headers
-from native.h2 import (
+from native.http2 import (
     COMPRESSION,
     GET,
     PROTOCOL,

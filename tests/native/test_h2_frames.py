@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from native.h2 import bytes_until_error, bytewise, error_of, events_of, feed
+from native.http2 import bytes_until_error, bytewise, error_of, events_of, feed
 from support.http2 import (
     ACK,
     CONTINUATION,

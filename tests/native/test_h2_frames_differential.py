@@ -27,7 +27,7 @@ from hyperframe.frame import (
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from native.h2 import Event, feed, join
+from native.http2 import Event, feed, join
 from support.http2 import (
     ACK,
     CONTINUATION,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from native.h2 import (
+from native.http2 import (
     GET,
     PROTOCOL,
     Pair,

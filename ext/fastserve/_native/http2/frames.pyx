@@ -164,6 +164,7 @@ cdef class FrameReader(Input):
         elif kind > FS_H2_CONTINUATION:
             self.skip = self.head.length
             self.value = kind
+            self.size = 0
             self.state = STATE_SKIP
             return H2_UNKNOWN
         return H2_MORE
