@@ -4,8 +4,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
 from .leaves cimport (fs_board_add, fs_board_head, fs_board_note, fs_board_note_two,
-                      fs_board_respond, fs_board_row, fs_board_time, fs_board_ws_close, fs_board_ws_message_in,
-                      fs_board_ws_message_out, fs_board_ws_open)
+                      fs_board_respond, fs_board_row, fs_board_time, fs_board_ws_close,
+                      fs_board_ws_message_in, fs_board_ws_message_out, fs_board_ws_open)
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL

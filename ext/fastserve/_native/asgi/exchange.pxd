@@ -54,8 +54,8 @@ cdef class Exchange(Call):
     cdef Py_ssize_t queued          # bytes in pieces
     cdef bint body_complete         # the whole request body has come
     cdef bint end_given             # and the application has been told
-    cdef bint metered               # the sink is told of every run that is taken, and not only
-                                    # while more is to come
+    # The sink is told of every run that is taken, and not only while more is to come.
+    cdef bint metered
     cdef bint gone                  # http.disconnect from here on
     # response
     cdef ResponseState state

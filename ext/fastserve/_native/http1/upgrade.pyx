@@ -10,7 +10,6 @@ from libc.stdint cimport uint8_t, uint16_t
 import base64
 import re
 
-from ..headers cimport HeaderBlock
 from ..http2.heads cimport RequestHead, default_priority
 from ..leaves cimport (FS_H2_NO_ERROR, FS_H2_SETTING_LEN, fs_h2_check_setting, fs_h2_load16,
                        fs_h2_load32)

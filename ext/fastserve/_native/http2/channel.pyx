@@ -42,6 +42,7 @@ cdef enum:
 # What our PING of a drain carries.
 cdef const char *DRAINING = b"draining"
 
+
 @cython.final
 cdef class Http2Channel(Streams):
 

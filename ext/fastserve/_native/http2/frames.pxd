@@ -43,8 +43,9 @@ cdef class FrameReader(Input):
     cdef Py_ssize_t size                        # n of the events
     cdef uint32_t charged                       # of DATA: what flow control counts; 0: it was told
     cdef bint ends                              # END_STREAM, with the last run of its frame
-    cdef readonly bint begun        # after H2_MORE: a frame other than DATA, a field block or the
-                                    # preface has begun and is not all there
+    # After H2_MORE: a frame other than DATA, a field block or the preface has begun and is not all
+    # there.
+    cdef readonly bint begun
     # the frame
     cdef fs_h2_head head
     cdef bint first                             # no frame has come yet

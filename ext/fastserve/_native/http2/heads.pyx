@@ -42,7 +42,7 @@ cdef enum:
 cdef tuple _PSEUDO = (":method", ":scheme", ":authority", ":path", ":protocol")
 
 
-cdef inline Priority default_priority() noexcept:
+cdef Priority default_priority() noexcept:
     return Priority(urgency=DEFAULT_URGENCY, incremental=False)
 
 

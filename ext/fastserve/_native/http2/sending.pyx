@@ -104,7 +104,6 @@ cdef class Sending(Channel):
     cdef int pump(self) except -1:
         """Write frames of what waits while the peer and the transport take them."""
         cdef Outlet outlet = self.outlet
-        cdef Http2Stream stream
         if self.pumping or outlet is None or not self.ready_mask:
             return 0
         self.pumping = True

@@ -23,7 +23,8 @@ from ..shared cimport Shared
 from .guard cimport GUARD_PRIORITY, GUARD_WINDOW
 from .heads cimport RequestHead, default_priority
 from .sending cimport Http2Stream, Sending
-from .writer cimport write_reset, write_window
+from .writer cimport write_reset as reset_frame
+from .writer cimport write_window
 
 cdef str _NO_METHOD = "-"
 cdef bytes _NO_TARGET = b"-"
@@ -119,7 +120,7 @@ cdef class Streams(Sending):
     # How each ends -------------------------------------------------------------
 
     cdef int write_reset(self, uint32_t id, uint32_t code) except -1:
-        write_reset(self.outlet.buffer(), id, code)
+        reset_frame(self.outlet.buffer(), id, code)
         self.resets[self.resets_n % KEPT_RESETS] = id
         self.resets_n += 1
         if self.resets_n == 2 * KEPT_RESETS:

@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class Http2Policy:
     only: bool
     max_streams: int
