@@ -57,6 +57,7 @@ MODULES = {
     "http1.redirect": [],
     "requests": [],
     "http2.tunnel": [],
+    "http2.stream": [],
     "http2.sending": ["fs_h2_frame"],
     "http2.streams": ["fs_h2_frame"],
     "http2.stream_outlet": [],

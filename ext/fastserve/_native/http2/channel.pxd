@@ -8,7 +8,7 @@ from ..outlet cimport Outlet
 from ..shared cimport Shared
 from .frames cimport FrameReader, H2Event
 from .heads cimport HeadReader, RequestHead
-from .sending cimport Http2Stream
+from .stream cimport Http2Stream
 from .streams cimport Streams
 
 

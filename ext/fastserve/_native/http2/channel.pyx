@@ -28,7 +28,7 @@ from .heads cimport HeadReader, Priority, RequestHead, default_priority, read_pr
 from .hpack_decoder cimport HpackDecoder
 from .policy cimport Http2Policy
 from .response_head cimport HeadWriter
-from .sending cimport Http2Stream
+from .stream cimport Http2Stream
 from .stream_outlet cimport offer_tunnel
 from .streams cimport MOST_WINDOW, Streams
 from .writer cimport (write_goaway, write_ping, write_settings, write_settings_ack, write_window)
@@ -58,6 +58,7 @@ cdef class Http2Channel(Streams):
         self.heads = HeadWriter(shared)
         self.guard = Guard(policy)
         self.streams = {}
+        self.unstarted = []
         self.send_room = self.peer_window = DEFAULT_WINDOW
         self.frame_most = DEFAULT_FRAME
         self.window = self.room = policy.connection_window
@@ -386,10 +387,9 @@ cdef class Http2Channel(Streams):
         """RFC 9113 section 6.5.2; every value is allowed, the reader has seen to it."""
         cdef Py_ssize_t at
         cdef uint32_t id, value
-        for at in range(0, n, 6):
-            id = (<uint32_t>p[at] << 8) | p[at + 1]
-            value = ((<uint32_t>p[at + 2] << 24) | (<uint32_t>p[at + 3] << 16)
-                     | (<uint32_t>p[at + 4] << 8) | p[at + 5])
+        for at in range(0, n, FS_H2_SETTING_LEN):
+            id = fs_h2_load16(p + at)
+            value = fs_h2_load32(p + at + 2)
             if id == FS_H2_HEADER_TABLE_SIZE:
                 self.heads.encoder.limit(value)
             elif id == FS_H2_INITIAL_WINDOW_SIZE:
@@ -448,8 +448,6 @@ cdef class Http2Channel(Streams):
         else:
             stream.exchange.metered = True
             stream.continue_owed = head.expect_continue
-            if self.unstarted is None:
-                self.unstarted = []
             self.unstarted.append(stream)
         return 0
 
@@ -503,7 +501,7 @@ cdef class Http2Channel(Streams):
         if stream is not None:
             self.reset(stream, error.code)
         else:
-            self.write_reset(error.stream, error.code)
+            self.send_reset(error.stream, error.code)
         try:
             self.guard.note(GUARD_ERROR, monotonic_ms())
         except Http2Error as excess:

@@ -2,13 +2,13 @@
 
 from ..deadlines cimport Link
 from ..shared cimport Shared
-from .sending cimport Http2Stream, Sending
+from .stream cimport Carrier, Http2Stream
 from .tunnel cimport Tunnel
 
 
 cdef class StreamOutlet(Tunnel):
     cdef Shared shared
-    cdef Sending carrier            # None once the stream is over
+    cdef Carrier carrier            # None once the stream is over
     cdef Http2Stream stream         # None once it is over
     cdef Link link                  # in the queue of what is waited for
     cdef int waiting_for

@@ -22,7 +22,7 @@ from ..websocket.channel cimport offer_websocket
 from ..websocket.handshake cimport Handshake, read_handshake
 from .heads cimport RequestHead
 from .response_head cimport ResponseHead
-from .sending cimport Http2Stream, Sending
+from .stream cimport Carrier, Http2Stream
 from .tunnel cimport Tunnel
 
 
@@ -136,7 +136,7 @@ cdef class StreamOutlet(Tunnel):
 
     cdef bytes open(self, Channel successor, object headers):
         cdef Http2Stream stream = self.stream
-        cdef Sending carrier = self.carrier
+        cdef Carrier carrier = self.carrier
         cdef Exchange exchange = stream.exchange
         cdef ResponseHead head = carrier.heads.check(200, headers)
         cdef bytes early

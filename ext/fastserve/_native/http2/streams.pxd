@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from .heads cimport RequestHead
-from .sending cimport Http2Stream, Sending
+from .sending cimport Sending
+from .stream cimport Http2Stream
 
 cdef enum:
     KEPT_RESETS = 128               # streams that we have reset last, whose frames may still come
@@ -33,7 +34,7 @@ cdef class Streams(Sending):
     cdef int check_opened(self, uint32_t id) except -1
     cdef int check_known(self, uint32_t id) except -1
     cdef bint was_reset(self, uint32_t id) noexcept
-    cdef int write_reset(self, uint32_t id, uint32_t code) except -1
+    cdef int send_reset(self, uint32_t id, uint32_t code) except -1
     cdef int lose(self, Http2Stream stream, int status) except -1
     cdef int lose_all(self) except -1
     cdef int remove(self, Http2Stream stream) except -1

@@ -22,9 +22,9 @@ from ..requests cimport LEFT, log_end, new_exchange
 from ..shared cimport Shared
 from .guard cimport GUARD_PRIORITY, GUARD_WINDOW
 from .heads cimport RequestHead, default_priority
-from .sending cimport Http2Stream, Sending
-from .writer cimport write_reset as reset_frame
-from .writer cimport write_window
+from .sending cimport Sending
+from .stream cimport Http2Stream
+from .writer cimport write_reset, write_window
 
 cdef str _NO_METHOD = "-"
 cdef bytes _NO_TARGET = b"-"
@@ -119,8 +119,8 @@ cdef class Streams(Sending):
 
     # How each ends -------------------------------------------------------------
 
-    cdef int write_reset(self, uint32_t id, uint32_t code) except -1:
-        reset_frame(self.outlet.buffer(), id, code)
+    cdef int send_reset(self, uint32_t id, uint32_t code) except -1:
+        write_reset(self.outlet.buffer(), id, code)
         self.resets[self.resets_n % KEPT_RESETS] = id
         self.resets_n += 1
         if self.resets_n == 2 * KEPT_RESETS:
@@ -130,14 +130,14 @@ cdef class Streams(Sending):
     cdef int reset(self, Http2Stream stream, uint32_t code) except -1:
         cdef Exchange exchange = stream.exchange
         cdef bint begun = exchange.state > RESPONSE_HELD and not exchange.gone
-        self.write_reset(stream.id, code)
+        self.send_reset(stream.id, code)
         return self.lose(stream, exchange.status if begun else LEFT)
 
     cdef int answered(self, Http2Stream stream) except -1:
         self.log(stream, stream.exchange.status)
         if not stream.remote_done:
             # RFC 9113 section 8.1: the rest of the request is not wanted.
-            self.write_reset(stream.id, FS_H2_NO_ERROR)
+            self.send_reset(stream.id, FS_H2_NO_ERROR)
         self.remove(stream)
         return self.set_wait()
 

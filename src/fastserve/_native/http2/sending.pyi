@@ -1,12 +1,6 @@
-from typing import final
-
 from typing_extensions import disjoint_base
 
-from fastserve._native.asgi.exchange import Sink
-from fastserve._native.channel import Channel
+from fastserve._native.http2.stream import Carrier
 
 @disjoint_base
-class Sending(Channel): ...
-
-@final
-class Http2Stream(Sink): ...
+class Sending(Carrier): ...
