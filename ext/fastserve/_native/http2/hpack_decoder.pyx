@@ -14,10 +14,11 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ..headers cimport exact_name
-from ..leaves cimport (FS_HPACK_BAD_INDEX, FS_HPACK_BAD_INTEGER, FS_HPACK_CUT, FS_HPACK_INDEXED,
-                       FS_HPACK_INDEXING, FS_HPACK_OVERHEAD, FS_HPACK_SIZE, FS_HPACK_STATIC,
-                       fs_hpack_item, fs_hpack_pair, fs_hpack_read, fs_hpack_static_pair,
-                       fs_hpack_string, fs_huffman_decode, fs_huffman_most, fs_scan_field_value)
+from ..leaves cimport (FS_H2_COMPRESSION_ERROR, FS_HPACK_BAD_INDEX, FS_HPACK_BAD_INTEGER,
+                       FS_HPACK_CUT, FS_HPACK_INDEXED, FS_HPACK_INDEXING, FS_HPACK_OVERHEAD,
+                       FS_HPACK_SIZE, FS_HPACK_STATIC, fs_hpack_item, fs_hpack_pair,
+                       fs_hpack_read, fs_hpack_static_pair, fs_hpack_string, fs_huffman_decode,
+                       fs_huffman_most, fs_scan_field_value)
 
 from fastserve._native.errors import Http2Error
 
@@ -29,7 +30,6 @@ cdef extern from "Python.h":
     Py_ssize_t size_of "PyBytes_GET_SIZE"(PyObject *text) noexcept
 
 cdef enum:
-    COMPRESSION_ERROR = 9           # RFC 9113 section 7
     TABLE_AT_FIRST = 4096           # section 6.5.2
     SCRATCH = 1024
     FIRST_ROOM = 32
@@ -66,7 +66,7 @@ cdef int bad_block(int64_t answer) except -1:
         reason = "no field with this index"
     else:
         reason = "bad Huffman code"
-    raise Http2Error(COMPRESSION_ERROR, reason)
+    raise Http2Error(FS_H2_COMPRESSION_ERROR, reason)
 
 
 cdef bytes text_of(const fs_hpack_string *text, Py_ssize_t most, int64_t *length):
@@ -220,7 +220,7 @@ cdef class HpackDecoder:
         if item.kind == FS_HPACK_INDEXED:
             keep(self, entry_at(self, item.index), limits)
         elif item.kind == FS_HPACK_SIZE:
-            raise Http2Error(COMPRESSION_ERROR, "table size changed within a field block")
+            raise Http2Error(FS_H2_COMPRESSION_ERROR, "table size changed within a field block")
         else:
             self.read_literal(&item, limits)
         return used
@@ -236,13 +236,13 @@ cdef class HpackDecoder:
                 bad_block(answer)
             at += answer
             if item.index > (self.owed if self.owes else self.granted):
-                raise Http2Error(COMPRESSION_ERROR, "table size over its limit")
+                raise Http2Error(FS_H2_COMPRESSION_ERROR, "table size over its limit")
             self.owes = False
             self.generation += 1
             self.most = item.index
             self.evict(item.index)
         if self.owes:
-            raise Http2Error(COMPRESSION_ERROR, "table size not lowered")
+            raise Http2Error(FS_H2_COMPRESSION_ERROR, "table size not lowered")
         return at
 
     cdef int read_literal(self, void *given, const BlockLimits *limits) except -1:
