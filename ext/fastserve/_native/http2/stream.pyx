@@ -99,7 +99,8 @@ cdef class Http2Stream(Sink):
         cdef Carrier carrier = self.carrier
         cdef int64_t length = -1
         cdef bint ends = not more and (exchange.bodiless or (n == 0 and not exchange.trailers))
-        self.drop_tunnel()
+        if self.tunnel is not None:
+            self.drop_tunnel()
         if (exchange.content_length < 0 and not more
                 and (exchange.head_request and n if exchange.bodiless else not exchange.trailers)):
             length = n
@@ -255,7 +256,8 @@ cdef class Http2Stream(Sink):
         cdef Carrier carrier = self.carrier
         cdef Exchange exchange = self.exchange
         cdef bytes body
-        self.drop_tunnel()
+        if self.tunnel is not None:
+            self.drop_tunnel()
         self.scope = self.held = self.trailers = None
         exchange.status = status
         exchange.bodiless = exchange.head_request
@@ -392,12 +394,13 @@ cdef class Http2Stream(Sink):
         """There is none any more: it was denied, or the stream is over."""
         cdef Tunnel tunnel = self.tunnel
         self.tunnel = None
-        return 0 if tunnel is None else tunnel.over()
+        return tunnel.over()
 
     cdef int stop(self) except -1:
         """It is over: it is in no queue, and holds nothing."""
         self.closed = True
-        self.drop_tunnel()
+        if self.tunnel is not None:
+            self.drop_tunnel()
         self.carrier.make_unready(self)
         unlink(&self.body_link)
         unlink(&self.write_link)

@@ -13,7 +13,7 @@ cdef class StreamOutlet(Tunnel):
     cdef Link link                  # in the queue of what is waited for
     cdef int waiting_for
     cdef bint reading_paused
-    cdef list early                 # what came before the answer to the handshake
+    cdef bytearray early            # what came before the answer to the handshake
     cdef bytes client               # see `client_text`
 
     cdef int deliver(self, bytes data) except -1

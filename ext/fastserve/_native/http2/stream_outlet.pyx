@@ -42,7 +42,7 @@ cdef dict offer_tunnel(Http2Stream stream, list headers):
     outlet.carrier = stream.carrier
     outlet.stream = stream
     outlet.client = stream.carrier.outlet.client_text()
-    outlet.early = []
+    outlet.early = bytearray()
     stream.tunnel = outlet
     outlet.wait_for(WAIT_OPEN)
     offer_websocket(shared, outlet, exchange, handshake, scheme_of(template, exchange.origin),
@@ -68,7 +68,7 @@ cdef class StreamOutlet(Tunnel):
             # The rest of what a client sends that was told of the end.
             return stream.grant()
         if self.channel is None:
-            self.early.append(data)
+            self.early += data
             self.held += PyBytes_GET_SIZE(data)
             return 0
         if self.reading_paused:
@@ -152,7 +152,7 @@ cdef class StreamOutlet(Tunnel):
         unlink(&exchange.deadline)
         self.wait_for(WAIT_NOTHING)
         self.channel = successor
-        early = b"".join(self.early)
+        early = bytes(self.early)
         self.early = None
         self.held = 0
         stream.grant()
@@ -167,20 +167,22 @@ cdef class StreamOutlet(Tunnel):
     cdef int send(self, bint ends) except -1:
         """Send what `out` holds. `ends`: nothing follows."""
         cdef WriteBuffer out = self.out
-        cdef Py_ssize_t n = 0 if out is None else out.used
+        cdef const char *p = b""
+        cdef Py_ssize_t n = 0
+        if out is not None:
+            p = out.data
+            n = out.used
         if self.stream is None or (n == 0 and not ends):
             return 0
+        # Ours alone: while it is sent the channel may begin another.
+        self.out = None
         if self.carrier.fits(self.stream, n):
-            self.out = None
-            self.carrier.write_data(self.stream, NULL if out is None else out.data, n, ends)
+            self.carrier.write_data(self.stream, p, n, ends)
             self.carrier.outlet.settle()
         else:
             self.carrier.send_data(self.stream, b"" if out is None else out.take(), n, ends)
         self.note_room()
-        if out is not None:
-            self.out = None
-            give_back(out)
-        return 0
+        return 0 if out is None else give_back(out)
 
     cdef int note_room(self) noexcept:
         self.writing_paused = self.stream is not None and self.stream.blocked()
