@@ -7,5 +7,6 @@ from fastserve._native.channel import Channel
 
 @disjoint_base
 class Carrier(Channel): ...
+
 @final
 class Http2Stream(Sink): ...
