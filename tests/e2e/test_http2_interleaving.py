@@ -1,6 +1,7 @@
 """Streams of one connection in whatever order: each gets its own, whatever the others do.
 
-Every run is another order of sending, reading, granting and leaving, drawn from its seed.
+Every run is another order of sending, reading, granting and leaving, drawn from its seed; every
+other one is over TLS.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 from h2.settings import SettingCodes
 from support.apps import body, start
+from support.certificates import Authority
 from support.http2 import PRIORITY_UPDATE, Http2Client, frame
 from support.server import serve
+
+HOST = "127.0.0.1"
 
 
 def content(size: int) -> bytes:
@@ -113,11 +117,17 @@ def steps(client: Http2Client, chance: random.Random, window: int) -> Iterator[A
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("seed", range(4))
-def test_streams_in_any_order(seed: int, loop: str, logs: Any) -> None:
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(n, marks=pytest.mark.soak) for n in range(4, 60))]
+)
+def test_streams_in_any_order(seed: int, loop: str, authority: Authority, logs: Any) -> None:
     chance = random.Random(seed)
-    with serve(app, peer=Http2Client, lifespan="off", loop=loop) as server:
+    secure = seed % 2 == 1
+    options = authority.issue(HOST).options if secure else {}
+    with serve(app, peer=Http2Client, lifespan="off", loop=loop, **options) as server:
         client = server.connect(
+            tls=authority.client_context() if secure else None,
+            name=HOST,
             settings={SettingCodes.INITIAL_WINDOW_SIZE: (begun := chance.choice((3000, 65_535)))},
             window=chance.choice((65_535, 200_000, 1 << 24)),
         )

@@ -147,7 +147,7 @@ def test_a_request_whose_body_does_not_come_in_time_is_ended_too(carrier: Carrie
         assert client.response().status == 504
 
 
-def test_what_is_done_in_time_is_left_alone(carrier: Carrier, logs: Any) -> None:
+def test_what_is_done_in_time_is_left_alone(logs: Any) -> None:
     """Each request of a connection has the whole time, and what follows a response has its own."""
     limit = SHORT * 3  # a busy machine's pauses are none of the application's
     stage = Stage()
@@ -158,7 +158,7 @@ def test_what_is_done_in_time_is_left_alone(carrier: Carrier, logs: Any) -> None
         await asyncio.sleep(limit * 1.2)
         stage.mark("afterwards")
 
-    with carrier.serve(app, lifespan="off", timeout_request=limit) as server:
+    with serve(app, lifespan="off", timeout_request=limit) as server:
         client = server.connect()
         assert [client.get("/").status for _ in range(3)] == [200] * 3
         stage.wait("afterwards", 3)
