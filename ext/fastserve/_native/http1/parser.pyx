@@ -136,6 +136,8 @@ cdef class RequestParser(Input):
         cdef int64_t used
         cdef uint32_t count = 0
         if self.only_http2:
+            if memcmp(p, _PREFACE, min(n, 14)) != 0:
+                raise ParseError(505, "HTTP/2 alone is spoken here")
             return EVENT_HTTP2 if n else EVENT_MORE
         if n > 0 and (p[0] == 13 or p[0] == 10):
             used = fs_http1_skip_empty(p, n, EMPTY_LINES_MOST - self.empty_lines)
