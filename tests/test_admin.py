@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.board import put_websockets
+from support.board import put_http2, put_websockets
 from support.process import started
 
 from fastserve import admin
@@ -296,6 +296,20 @@ def test_metrics_tell_of_websockets(board: Board) -> None:
     for name, received, sent in (("messages", 3, 5), ("bytes", 30, 401)):
         assert told[prefix + f'_{name}_total{{"direction": "received"}}'] == received
         assert told[prefix + f'_{name}_total{{"direction": "sent"}}'] == sent
+
+
+def test_metrics_tell_of_http2(board: Board) -> None:
+    pytest.importorskip("prometheus_client")
+    app = serving(board, workers=2)
+    put_http2(board, 0, connections=3, resets=(5, 1, 0, 2), errors=(0, 0, 0, 4))
+    put_http2(board, 1, connections=1, resets=(1, 0, 7, 0), errors=(2, *[0] * 9, 1))
+    told = samples(app)
+    prefix = "fastserve_http2_"
+    assert told[prefix + "connections_total"] == 4
+    for cause, count in (("client", 6), ("error", 1), ("refused", 7), ("stalled", 2)):
+        assert told[prefix + f'streams_reset_total{{"cause": "{cause}"}}'] == count
+    for cause, count in (("reset", 2), ("ping", 4), ("other", 1), ("slow", 0)):
+        assert told[prefix + f'connection_errors_total{{"cause": "{cause}"}}'] == count
 
 
 def test_the_format_is_what_the_scraper_accepts(board: Board) -> None:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.board import put_websockets
+from support.board import put_http2, put_websockets
 
 from fastserve._native.board import Block, board_size
-from fastserve.board import CAUSES, Board, BoardError, Row, WebSocketTotals
+from fastserve.board import CAUSES, Board, BoardError, Http2Totals, Row, WebSocketTotals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are passed on")
 
@@ -121,6 +121,29 @@ def test_websockets_of_all_processes_are_summed(board: Board) -> None:
     )  # fmt: skip
     assert board.take(slot=4) == ended
     assert [state.websockets for state in board.rows()] == [2, 1, 0]
+
+
+RESETS = ("client", "error", "refused", "stalled")
+ERRORS = (
+    "reset", "error", "settings", "ping", "empty", "window", "priority", "unknown", "large",
+    "slow", "other",
+)  # fmt: skip
+
+
+def test_http2_of_all_processes_is_summed(board: Board) -> None:
+    assert board.totals().http2 == Http2Totals(
+        0, dict.fromkeys(RESETS, 0), dict.fromkeys(ERRORS, 0)
+    )
+    first, ended = board.take(slot=1), board.take(slot=2)
+    put_http2(board, first, connections=4, resets=(1, 2, 3, 4), errors=tuple(range(11)))
+    put_http2(board, ended, connections=3, resets=(5, 0, 0, 1), errors=(7,))
+    board.give_back(ended)
+    assert board.take(slot=3) == ended
+    assert board.totals().http2 == Http2Totals(
+        connections=7,
+        resets={"client": 6, "error": 2, "refused": 3, "stalled": 5},
+        errors=dict(zip(ERRORS, range(11), strict=True)) | {"reset": 7},
+    )
 
 
 def test_another_mapping_of_the_same_memory_sees_the_same(board: Board) -> None:
@@ -269,6 +292,7 @@ def test_reading_never_fails_whatever_is_in_the_rows() -> None:
         assert min(totals.responses.values()) >= 0
         assert min(totals.requests, totals.bytes_in, totals.latency_sum) >= 0
         assert min(totals.websockets.opened, *totals.websockets.closes.values()) >= 0
+        assert min(*totals.http2.resets.values(), *totals.http2.errors.values()) >= 0
         counts = [count for _, count in totals.latency_buckets]
         assert counts == sorted(counts)
 

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define FS_BOARD_MAGIC 0x6472616f62736166 /* "fasboard" in memory, little endian */
-#define FS_BOARD_LAYOUT 3                 /* another number for every change of a struct below */
+#define FS_BOARD_LAYOUT 4                 /* another number for every change of a struct below */
 
 enum {
     FS_BOARD_CAUSES = 9,   /* of a worker's restart */
@@ -23,6 +23,24 @@ enum {
     FS_BOARD_BUCKETS = 15, /* of latency; the last has no bound */
     FS_BOARD_CLOSES = 10,  /* codes WebSockets were closed with; the last is for any other */
     FS_BOARD_TEXT = 160
+};
+
+/* Why a stream of HTTP/2 was reset. */
+enum {
+    FS_BOARD_RESET_CLIENT, /* its client took it back */
+    FS_BOARD_RESET_ERROR,  /* for its client's errors */
+    FS_BOARD_RESET_REFUSED,
+    FS_BOARD_RESET_STALLED, /* its client took nothing of the response */
+    FS_BOARD_RESETS
+};
+
+/* Why a connection of HTTP/2 was ended. */
+enum {
+    FS_BOARD_ENDED_FLOOD = 0, /* the first of eight, as the budgets are numbered */
+    FS_BOARD_ENDED_LARGE = 8, /* a field block that is not read to its end */
+    FS_BOARD_ENDED_SLOW,      /* a frame, or an acknowledgement, that did not come */
+    FS_BOARD_ENDED_OTHER,     /* any other error */
+    FS_BOARD_ENDS
 };
 
 /* Upper bounds of the buckets, in microseconds. */
@@ -57,6 +75,13 @@ typedef struct fs_board_websockets {
     int64_t closes[FS_BOARD_CLOSES];
 } fs_board_websockets;
 
+/* Counters; two cache lines. */
+typedef struct fs_board_http2 {
+    int64_t connections;
+    int64_t resets[FS_BOARD_RESETS];
+    int64_t ends[FS_BOARD_ENDS];
+} fs_board_http2;
+
 typedef struct fs_board_row {
     /* written by the maker of the board */
     int64_t taken; /* 0: free */
@@ -86,6 +111,7 @@ typedef struct fs_board_row {
     int64_t spare_too[2];
     int64_t connections_refused; /* a counter */
     fs_board_websockets websockets;
+    fs_board_http2 http2;
 } fs_board_row;
 
 #if defined(__GNUC__)
@@ -183,6 +209,34 @@ static inline void fs_board_ws_sum(fs_board_websockets *sum, const fs_board_row 
     sum->bytes_out = fs_board_sum(sum->bytes_out, &each->bytes_out);
     for (i = 0; i < FS_BOARD_CLOSES; i++)
         sum->closes[i] = fs_board_sum(sum->closes[i], &each->closes[i]);
+}
+
+static inline void fs_board_h2_begin(fs_board_row *row)
+{
+    fs_board_add(&row->http2.connections, 1);
+}
+
+/* `cause`: FS_BOARD_RESET_... */
+static inline void fs_board_h2_reset(fs_board_row *row, int cause)
+{
+    fs_board_add(&row->http2.resets[cause], 1);
+}
+
+/* `cause`: FS_BOARD_ENDED_... */
+static inline void fs_board_h2_end(fs_board_row *row, int cause)
+{
+    fs_board_add(&row->http2.ends[cause], 1);
+}
+
+static inline void fs_board_h2_sum(fs_board_http2 *sum, const fs_board_row *row)
+{
+    const fs_board_http2 *each = &row->http2;
+    int i;
+    sum->connections = fs_board_sum(sum->connections, &each->connections);
+    for (i = 0; i < FS_BOARD_RESETS; i++)
+        sum->resets[i] = fs_board_sum(sum->resets[i], &each->resets[i]);
+    for (i = 0; i < FS_BOARD_ENDS; i++)
+        sum->ends[i] = fs_board_sum(sum->ends[i], &each->ends[i]);
 }
 
 /* A text longer than there is room for is cut. */

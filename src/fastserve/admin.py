@@ -216,6 +216,7 @@ class _Exporter:
     def collect(self) -> Iterator[Metric]:
         yield from self._traffic()
         yield from self._websockets()
+        yield from self._http2()
         yield from self._processes()
 
     def _traffic(self) -> Iterator[Metric]:
@@ -262,6 +263,19 @@ class _Exporter:
             "Payload of WebSocket messages in bytes, by direction.",
             "direction",
             {"received": totals.bytes_in, "sent": totals.bytes_out},
+        )
+
+    def _http2(self) -> Iterator[Metric]:
+        totals = self._board.totals().http2
+        yield self._count("http2_connections", "Connections that spoke HTTP/2.", totals.connections)
+        yield self._counts(
+            "http2_streams_reset", "Streams of HTTP/2 reset, by cause.", "cause", totals.resets
+        )
+        yield self._counts(
+            "http2_connection_errors",
+            "HTTP/2 connections ended for what their clients did, by cause.",
+            "cause",
+            totals.errors,
         )
 
     def _processes(self) -> Iterator[Metric]:

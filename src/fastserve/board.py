@@ -19,7 +19,9 @@ from itertools import accumulate
 from fastserve._native.board import Block, Row, board_size, close_codes, latency_bounds
 from fastserve.errors import FastserveError
 
-__all__ = ["CAUSES", "Board", "BoardError", "Row", "RowState", "Totals", "WebSocketTotals"]
+__all__ = [
+    "CAUSES", "Board", "BoardError", "Http2Totals", "Row", "RowState", "Totals", "WebSocketTotals",
+]  # fmt: skip
 
 CAUSES = (
     "crash", "ended", "failed", "reload", "upgrade", "requests", "lifetime", "memory", "blocked",
@@ -27,6 +29,12 @@ CAUSES = (
 """Why a worker was started in place of another."""
 
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "aborted")
+# In the order of fs_board.h.
+_RESETS = ("client", "error", "refused", "stalled")
+_ENDS = (
+    "reset", "error", "settings", "ping", "empty", "window", "priority", "unknown", "large",
+    "slow", "other",
+)  # fmt: skip
 _PRIVATE_ROWS = 4
 
 
@@ -76,6 +84,18 @@ class WebSocketTotals:
 
 
 @dataclass(frozen=True)
+class Http2Totals:
+    connections: int
+    """Those that spoke HTTP/2."""
+    resets: dict[str, int]
+    """Of streams, by cause: "client" took it back, "error" of the client, "refused" as one too
+    many, "stalled" by a client that took nothing."""
+    errors: dict[str, int]
+    """Connections ended for what their clients did, by cause: "reset" to "unknown" are the
+    budgets of the guard."""
+
+
+@dataclass(frozen=True)
 class Totals:
     """Sums over all processes, those that have ended too."""
 
@@ -93,6 +113,7 @@ class Totals:
     latency_sum: float
     """Seconds."""
     websockets: WebSocketTotals
+    http2: Http2Totals
 
 
 class Board:
@@ -186,6 +207,7 @@ class Board:
             latency_buckets=tuple(zip(latency_bounds(), accumulate(buckets), strict=True)),
             latency_sum=latency,
             websockets=self._websockets(),
+            http2=self._http2(),
         )
 
     def _websockets(self) -> WebSocketTotals:
@@ -199,6 +221,14 @@ class Board:
             messages_out=messages_out,
             bytes_out=bytes_out,
             closes=dict(zip([*map(str, close_codes()), "other"], closes, strict=True)),
+        )
+
+    def _http2(self) -> Http2Totals:
+        connections, resets, ends = self._block.http2_totals()
+        return Http2Totals(
+            connections=connections,
+            resets=dict(zip(_RESETS, resets, strict=True)),
+            errors=dict(zip(_ENDS, ends, strict=True)),
         )
 
     # -- the head ----------------------------------------------------------------------

@@ -20,6 +20,7 @@ static int layout(void)
     CHECK(offsetof(fs_board_row, pid) % 64 == 0); /* where the second writer begins */
     CHECK(offsetof(fs_board_row, websockets) % 64 == 0); /* a message touches one line */
     CHECK(offsetof(fs_board_websockets, closes) <= 64);
+    CHECK(offsetof(fs_board_row, http2) % 64 == 0);
     CHECK(fs_board_size(2) == sizeof(fs_board_head) + 2 * sizeof(fs_board_row));
     return 0;
 }
@@ -102,6 +103,31 @@ static int websockets(fs_board_row *row)
     return 0;
 }
 
+static int http2(fs_board_row *row)
+{
+    fs_board_http2 sum;
+    int i;
+    memset(&sum, 0, sizeof(sum));
+    for (i = 0; i < 3; i++)
+        fs_board_h2_begin(row);
+    for (i = 0; i < FS_BOARD_RESETS; i++)
+        fs_board_h2_reset(row, i);
+    fs_board_h2_reset(row, FS_BOARD_RESET_STALLED);
+    for (i = 0; i < FS_BOARD_ENDS; i++)
+        fs_board_h2_end(row, i);
+    fs_board_h2_end(row, FS_BOARD_ENDED_OTHER);
+    fs_board_h2_sum(&sum, row);
+    fs_board_h2_sum(&sum, row);
+    CHECK(sum.connections == 6);
+    CHECK(sum.resets[FS_BOARD_RESET_CLIENT] == 2 && sum.resets[FS_BOARD_RESET_STALLED] == 4);
+    CHECK(sum.ends[FS_BOARD_ENDED_FLOOD] == 2 && sum.ends[FS_BOARD_ENDED_OTHER] == 4);
+    row->http2.connections = INT64_MAX;
+    row->http2.resets[0] = -1;
+    fs_board_h2_sum(&sum, row);
+    CHECK(sum.connections == INT64_MAX && sum.resets[0] == 2);
+    return 0;
+}
+
 static int texts(fs_board_row *row)
 {
     char text[FS_BOARD_TEXT + 1], long_one[FS_BOARD_TEXT + 9];
@@ -123,16 +149,19 @@ static int clearing(fs_board_row *row)
 {
     row->pid = row->connections = row->exchanges = row->due = row->memory = row->requests = 3;
     row->websockets.open = row->websockets.messages_in = 3;
+    row->http2.connections = row->http2.resets[0] = row->http2.ends[0] = 3;
     fs_board_clear(row);
     CHECK(row->pid == 0 && row->connections == 0 && row->exchanges == 0 && row->due == 0);
     CHECK(row->memory == 0 && row->text_len == 0 && row->websockets.open == 0);
     CHECK(row->requests == 3 && row->latency_us != 0 && row->responses[4] == 1);
     CHECK(row->websockets.messages_in == 3);
+    CHECK(row->http2.connections == 3 && row->http2.resets[0] == 3 && row->http2.ends[0] == 3);
     return 0;
 }
 
 int main(void)
 {
     fs_board_row *row = fs_board_row_at((fs_board_head *)memory, 0);
-    return layout() || boards() || counts(row) || websockets(row) || texts(row) || clearing(row);
+    return layout() || boards() || counts(row) || websockets(row) || http2(row) || texts(row)
+        || clearing(row);
 }

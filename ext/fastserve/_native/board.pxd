@@ -3,9 +3,10 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
-from .leaves cimport (fs_board_add, fs_board_head, fs_board_note, fs_board_note_two,
-                      fs_board_respond, fs_board_row, fs_board_time, fs_board_ws_close,
-                      fs_board_ws_message_in, fs_board_ws_message_out, fs_board_ws_open)
+from .leaves cimport (fs_board_add, fs_board_h2_begin, fs_board_h2_end, fs_board_h2_reset,
+                      fs_board_head, fs_board_note, fs_board_note_two, fs_board_respond,
+                      fs_board_row, fs_board_time, fs_board_ws_close, fs_board_ws_message_in,
+                      fs_board_ws_message_out, fs_board_ws_open)
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -81,3 +82,15 @@ cdef class Row:
 
     cdef inline void message_sent(self, int64_t n) noexcept:
         fs_board_ws_message_out(self.p, n)
+
+    # A connection speaks HTTP/2 from now on.
+    cdef inline void http2_began(self) noexcept:
+        fs_board_h2_begin(self.p)
+
+    # `cause`: FS_BOARD_RESET_...
+    cdef inline void stream_reset(self, int cause) noexcept:
+        fs_board_h2_reset(self.p, cause)
+
+    # An HTTP/2 connection was ended for an error; `cause`: FS_BOARD_ENDED_...
+    cdef inline void http2_failed(self, int cause) noexcept:
+        fs_board_h2_end(self.p, cause)

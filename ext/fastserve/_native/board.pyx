@@ -14,11 +14,11 @@ from libc.string cimport memset
 import time
 
 from .leaves cimport (FS_BOARD_BUCKETS, FS_BOARD_CAUSES, FS_BOARD_CLASSES, FS_BOARD_CLOSES,
-                      FS_BOARD_TEXT, fs_board_bounds, fs_board_check, fs_board_clear,
-                      fs_board_close_codes, fs_board_count, fs_board_format, fs_board_get,
-                      fs_board_head, fs_board_row, fs_board_row_at, fs_board_set, fs_board_size,
-                      fs_board_sum, fs_board_text, fs_board_websockets, fs_board_ws_now_open,
-                      fs_board_ws_sum)
+                      FS_BOARD_ENDS, FS_BOARD_RESETS, FS_BOARD_TEXT, fs_board_bounds,
+                      fs_board_check, fs_board_clear, fs_board_close_codes, fs_board_count,
+                      fs_board_format, fs_board_get, fs_board_h2_sum, fs_board_head, fs_board_http2,
+                      fs_board_row, fs_board_row_at, fs_board_set, fs_board_size, fs_board_sum,
+                      fs_board_text, fs_board_websockets, fs_board_ws_now_open, fs_board_ws_sum)
 
 cdef enum:
     CACHE_LINE = 64
@@ -154,6 +154,20 @@ cdef class Block:
             fs_board_ws_sum(&sums, fs_board_row_at(self.head, index))
         return (sums.opened, sums.messages_in, sums.bytes_in, sums.messages_out, sums.bytes_out,
                 [sums.closes[i] for i in range(FS_BOARD_CLOSES)])
+
+    def http2_totals(self):
+        """Sums over all rows, whether in use or not.
+
+        (connections, streams reset by cause, connections ended by cause); `fs_board.h` has the
+        order of the causes
+        """
+        cdef fs_board_http2 sums
+        cdef Py_ssize_t index
+        memset(&sums, 0, sizeof(sums))
+        for index in range(self.rows):
+            fs_board_h2_sum(&sums, fs_board_row_at(self.head, index))
+        return (sums.connections, [sums.resets[i] for i in range(FS_BOARD_RESETS)],
+                [sums.ends[i] for i in range(FS_BOARD_ENDS)])
 
 
 @cython.final

@@ -200,6 +200,29 @@ cdef extern from "fs_board.h" nogil:
     int64_t fs_board_ws_now_open(const fs_board_row *row)
     void fs_board_ws_sum(fs_board_websockets *total, const fs_board_row *row)
 
+    enum:
+        FS_BOARD_RESET_CLIENT
+        FS_BOARD_RESET_ERROR
+        FS_BOARD_RESET_REFUSED
+        FS_BOARD_RESET_STALLED
+        FS_BOARD_RESETS
+    enum:
+        FS_BOARD_ENDED_FLOOD
+        FS_BOARD_ENDED_LARGE
+        FS_BOARD_ENDED_SLOW
+        FS_BOARD_ENDED_OTHER
+        FS_BOARD_ENDS
+
+    ctypedef struct fs_board_http2:
+        int64_t connections
+        int64_t *resets
+        int64_t *ends
+
+    void fs_board_h2_begin(fs_board_row *row)
+    void fs_board_h2_reset(fs_board_row *row, int cause)
+    void fs_board_h2_end(fs_board_row *row, int cause)
+    void fs_board_h2_sum(fs_board_http2 *total, const fs_board_row *row)
+
 
 cdef extern from "fs_ws_frame.h" nogil:
     enum:

@@ -39,6 +39,4 @@ cdef class Http2Channel(Streams):
     cdef int fill_scope(self, Http2Stream stream, RequestHead head) except -1
     cdef int end_body(self, Http2Stream stream) except -1
     cdef int start(self, Http2Stream stream) except -1
-    cdef int reject(self, object error) except -1
-    cdef int fail(self, uint32_t code, str reason) except -1
     cdef int say_last(self) except -1

@@ -22,8 +22,8 @@ from ..shared cimport (WAIT_FIRST, WAIT_HEAD, WAIT_IDLE, WAIT_KEEP_ALIVE, WAIT_N
 from .frames cimport (H2_DATA, H2_GOAWAY, H2_HEADERS, H2_MORE, H2_PING, H2_PING_ACK, H2_PRIORITY,
                       H2_PRIORITY_UPDATE, H2_RESET, H2_SETTINGS, H2_SETTINGS_ACK, H2_UNKNOWN,
                       H2_WINDOW, FrameReader, H2Event)
-from .guard cimport (GUARD_EMPTY, GUARD_ERROR, GUARD_PING, GUARD_PRIORITY, GUARD_RESET,
-                     GUARD_SETTINGS, GUARD_UNKNOWN, GUARD_WINDOW, Guard)
+from .guard cimport (GUARD_EMPTY, GUARD_PING, GUARD_PRIORITY, GUARD_RESET, GUARD_SETTINGS,
+                     GUARD_UNKNOWN, GUARD_WINDOW, Guard)
 from .heads cimport HeadReader, Priority, RequestHead, default_priority, read_priority
 from .hpack_decoder cimport HpackDecoder
 from .policy cimport Http2Policy
@@ -72,6 +72,7 @@ cdef class Http2Channel(Streams):
         cdef uint16_t[7] ids
         cdef uint32_t[7] values
         cdef int n = 5
+        self.shared.row.http2_began()
         ids[0], values[0] = FS_H2_MAX_CONCURRENT_STREAMS, policy.max_streams
         ids[1], values[1] = FS_H2_INITIAL_WINDOW_SIZE, policy.stream_window
         ids[2], values[2] = FS_H2_MAX_FRAME_SIZE, policy.frame_size
@@ -190,7 +191,8 @@ cdef class Http2Channel(Streams):
         if kind == WAIT_IDLE:
             return self.outlet.wait_for(WAIT_KEEP_ALIVE)
         if kind == WAIT_HEAD and self.heard:
-            return self.fail(FS_H2_ENHANCE_YOUR_CALM, "a frame took too long")
+            return self.fail(FS_H2_ENHANCE_YOUR_CALM, "a frame took too long",
+                             FS_BOARD_ENDED_SLOW)
         return self.leave()
 
     cdef int expired(self, int kind) except -1:
@@ -198,7 +200,8 @@ cdef class Http2Channel(Streams):
         if self.closed:
             return 0
         if not self.acknowledged:
-            self.fail(FS_H2_SETTINGS_TIMEOUT, "settings were not acknowledged")
+            self.fail(FS_H2_SETTINGS_TIMEOUT, "settings were not acknowledged",
+                      FS_BOARD_ENDED_SLOW)
         elif self.leaving == 1:
             self.say_last()
         return self.outlet.flush()
@@ -406,6 +409,7 @@ cdef class Http2Channel(Streams):
         if not stream.local_done and not (
                 stream.remote_done and stream.answer_complete()):
             self.guard.note(GUARD_RESET, monotonic_ms())
+        self.shared.row.stream_reset(FS_BOARD_RESET_CLIENT)
         return self.lose(stream, LEFT)
 
     cdef int take_priority(self) except -1:
@@ -487,31 +491,11 @@ cdef class Http2Channel(Streams):
         stream.scope = None
         return start_application(self.shared, stream.exchange, scope, self.peer_done)
 
-    # Ends --------------------------------------------------------------------
-
-    cdef int reject(self, object error) except -1:
-        """What the peer did wrong costs the stream or the connection."""
-        cdef Http2Stream stream
-        if error.stream == 0 or self.is_idle(error.stream):
-            # RFC 9113 section 6.4: an idle stream cannot be reset.
-            return self.fail(error.code, error.reason)
-        self.shared.logger.debug("reset a stream of %s with error %d: %s",
-                                 self.outlet.client_text().decode(), error.code, error.reason)
-        stream = self.find(error.stream)
-        if stream is not None:
-            self.reset(stream, error.code)
-        else:
-            self.send_reset(error.stream, error.code)
-        try:
-            self.guard.note(GUARD_ERROR, monotonic_ms())
-        except Http2Error as excess:
-            self.fail(excess.code, excess.reason)
-        return 0
-
-    cdef int fail(self, uint32_t code, str reason) except -1:
+    cdef int fail(self, uint32_t code, str reason, int cause) except -1:
         """A connection error, RFC 9113 section 5.4.1."""
         cdef Outlet outlet = self.outlet
         self.closed = True
+        self.shared.row.http2_failed(cause)
         unlink(&self.settings_link)
         self.shared.logger.debug("ended an HTTP/2 connection of %s with error %d: %s",
                                  outlet.client_text().decode(), code, reason)

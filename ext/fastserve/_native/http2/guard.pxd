@@ -23,6 +23,7 @@ cdef class Guard:
     cdef int64_t control_cost
     cdef int64_t[8] due                         # ns: when the budget is whole again
     cdef uint32_t[8] earned                     # how many are free
+    cdef int exceeded                           # the kind that was refused; GUARD_KINDS: none was
 
     cdef int note(self, int kind, int64_t now_ms) except -1
     cdef int refuse(self, int kind) except -1

@@ -6,7 +6,7 @@ number, the time at which it is full again: what is noted moves that time on by 
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from ..leaves cimport FS_H2_ENHANCE_YOUR_CALM
 from .policy cimport Http2Policy
@@ -23,9 +23,6 @@ _REASONS = (
     "too many unknown frames",
 )
 
-cdef uint64_t[GUARD_KINDS] _refused
-
-
 @cython.final
 cdef class Guard:
     """One connection's budgets. `now_ms` is of any clock that does not go back."""
@@ -33,6 +30,7 @@ cdef class Guard:
     def __init__(self, Http2Policy policy not None):
         self.reset_cost = SPAN // policy.limit_resets
         self.control_cost = SPAN // policy.limit_control_frames
+        self.exceeded = GUARD_KINDS
 
     cdef int note(self, int kind, int64_t now_ms) except -1:
         """One of a kind has come; raises Http2Error if that is one too many."""
@@ -50,7 +48,7 @@ cdef class Guard:
         return 0
 
     cdef int refuse(self, int kind) except -1:
-        _refused[kind] += 1
+        self.exceeded = kind
         raise Http2Error(FS_H2_ENHANCE_YOUR_CALM, _REASONS[kind])
 
     # For tests: the same by names.
@@ -64,7 +62,7 @@ cdef class Guard:
     def earn_more(self, str kind, uint32_t n):
         self.earn(_NAMES.index(kind), n)
 
-
-def refusals():
-    """How many connections of this process each kind has cost, by its name."""
-    return {name: _refused[kind] for kind, name in enumerate(_NAMES)}
+    @property
+    def spent(self):
+        """The kind whose budget was used up last; None: none was."""
+        return _NAMES[self.exceeded] if self.exceeded < GUARD_KINDS else None

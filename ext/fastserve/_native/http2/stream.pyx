@@ -18,7 +18,7 @@ from ..asgi.exchange cimport Exchange, Sink
 from ..buffer cimport WriteBuffer
 from ..channel cimport Channel
 from ..deadlines cimport DeadlineQueue, monotonic_ms, monotonic_us, too_slow, unlink
-from ..leaves cimport FS_H2_CANCEL, FS_H2_INTERNAL_ERROR
+from ..leaves cimport FS_BOARD_RESET_STALLED, FS_H2_CANCEL, FS_H2_INTERNAL_ERROR
 from ..outlet cimport Outlet
 from ..request_ids cimport with_request_id
 from ..requests cimport discard, missing_answer
@@ -383,6 +383,7 @@ cdef class Http2Stream(Sink):
             self.carrier.shared.logger.debug("reset a stream of %s: it takes nothing",
                                              self.carrier.outlet.client_text().decode())
             self.exchange.gone = True
+            self.carrier.shared.row.stream_reset(FS_BOARD_RESET_STALLED)
             return self.carrier.reset(self, FS_H2_CANCEL)
         return self.watch()
 

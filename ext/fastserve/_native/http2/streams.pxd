@@ -39,4 +39,7 @@ cdef class Streams(Sending):
     cdef int lose_all(self) except -1
     cdef int remove(self, Http2Stream stream) except -1
     cdef int log(self, Http2Stream stream, int status) except -1
+    cdef int reject(self, object error) except -1
+    cdef int cause(self, uint32_t code) noexcept
+    cdef int fail(self, uint32_t code, str reason, int cause) except -1
     cdef int set_wait(self) except -1

@@ -13,14 +13,16 @@ from fastserve._native.errors import Http2Error
 
 from ..asgi.call cimport Call
 from ..asgi.exchange cimport RESPONSE_HELD, Exchange
-from ..deadlines cimport unlink
+from ..deadlines cimport monotonic_ms, unlink
 from ..forwarded cimport Origin
 from ..headers cimport block_of
-from ..leaves cimport (FS_H2_FLOW_CONTROL_ERROR, FS_H2_NO_ERROR, FS_H2_PROTOCOL_ERROR,
-                       FS_H2_STREAM_CLOSED)
+from ..leaves cimport (FS_BOARD_ENDED_FLOOD, FS_BOARD_ENDED_LARGE, FS_BOARD_ENDED_OTHER,
+                       FS_BOARD_RESET_ERROR, FS_BOARD_RESET_REFUSED, FS_H2_ENHANCE_YOUR_CALM,
+                       FS_H2_FLOW_CONTROL_ERROR, FS_H2_NO_ERROR, FS_H2_PROTOCOL_ERROR,
+                       FS_H2_REFUSED_STREAM, FS_H2_STREAM_CLOSED)
 from ..requests cimport LEFT, log_end, new_exchange
 from ..shared cimport Shared
-from .guard cimport GUARD_PRIORITY, GUARD_WINDOW
+from .guard cimport GUARD_ERROR, GUARD_KINDS, GUARD_PRIORITY, GUARD_WINDOW
 from .heads cimport RequestHead, default_priority
 from .sending cimport Sending
 from .stream cimport Http2Stream
@@ -34,6 +36,10 @@ cdef class Streams(Sending):
 
     cdef int set_wait(self) except -1:
         """Choose the deadline that fits the state; the end is one of them."""
+        raise NotImplementedError
+
+    cdef int fail(self, uint32_t code, str reason, int cause) except -1:
+        """End the connection for an error. cause: what the board counts, FS_BOARD_ENDED_..."""
         raise NotImplementedError
 
     # Which there are -----------------------------------------------------------
@@ -118,6 +124,34 @@ cdef class Streams(Sending):
         return 0
 
     # How each ends -------------------------------------------------------------
+
+    cdef int reject(self, object error) except -1:
+        """What the peer did wrong costs the stream or the connection."""
+        cdef Http2Stream stream
+        if error.stream == 0 or self.is_idle(error.stream):
+            # RFC 9113 section 6.4: an idle stream cannot be reset.
+            return self.fail(error.code, error.reason, self.cause(error.code))
+        self.shared.logger.debug("reset a stream of %s with error %d: %s",
+                                 self.outlet.client_text().decode(), error.code, error.reason)
+        self.shared.row.stream_reset(FS_BOARD_RESET_REFUSED if error.code == FS_H2_REFUSED_STREAM
+                                     else FS_BOARD_RESET_ERROR)
+        stream = self.find(error.stream)
+        if stream is not None:
+            self.reset(stream, error.code)
+        else:
+            self.send_reset(error.stream, error.code)
+        try:
+            self.guard.note(GUARD_ERROR, monotonic_ms())
+        except Http2Error as excess:
+            self.fail(excess.code, excess.reason, self.cause(excess.code))
+        return 0
+
+    cdef int cause(self, uint32_t code) noexcept:
+        """What a connection error is counted as."""
+        if self.guard.exceeded < GUARD_KINDS:
+            return FS_BOARD_ENDED_FLOOD + self.guard.exceeded
+        # The reader's: a block that it does not read to its end.
+        return FS_BOARD_ENDED_LARGE if code == FS_H2_ENHANCE_YOUR_CALM else FS_BOARD_ENDED_OTHER
 
     cdef int send_reset(self, uint32_t id, uint32_t code) except -1:
         write_reset(self.outlet.buffer(), id, code)
