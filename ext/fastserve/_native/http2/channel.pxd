@@ -1,6 +1,6 @@
 """HTTP/2 over a connection: frames in, streams, frames out."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from ..asgi.scope cimport ScopeTemplate
 from ..deadlines cimport Link
@@ -33,7 +33,6 @@ cdef class Http2Channel(Streams):
     cdef int take_content(self, Http2Stream stream) except -1
     cdef int take_window(self) except -1
     cdef int take_reset(self) except -1
-    cdef int take_settings(self, const uint8_t *p, Py_ssize_t n) except -1
     cdef int take_priority(self) except -1
     cdef int begin_request(self, uint32_t id, bint ends) except -1
     cdef int fill_scope(self, Http2Stream stream, RequestHead head) except -1

@@ -189,6 +189,9 @@ cdef class Http2Channel(Streams):
         if self.closed:
             return 0
         if kind == WAIT_IDLE:
+            # Hold no more memory than waiting takes; the tables are the peer's as well.
+            self.requests.forget()
+            self.heads.forget()
             return self.outlet.wait_for(WAIT_KEEP_ALIVE)
         if kind == WAIT_HEAD and self.heard:
             return self.fail(FS_H2_ENHANCE_YOUR_CALM, "a frame took too long",
@@ -384,21 +387,6 @@ cdef class Http2Channel(Streams):
             if reader.value != FS_H2_NO_ERROR:
                 self.shared.logger.debug("an HTTP/2 client says goodbye with error %d: %s",
                                          reader.value, self.outlet.client_text().decode())
-        return 0
-
-    cdef int take_settings(self, const uint8_t *p, Py_ssize_t n) except -1:
-        """RFC 9113 section 6.5.2; every value is allowed, the reader has seen to it."""
-        cdef Py_ssize_t at
-        cdef uint32_t id, value
-        for at in range(0, n, FS_H2_SETTING_LEN):
-            id = fs_h2_load16(p + at)
-            value = fs_h2_load32(p + at + 2)
-            if id == FS_H2_HEADER_TABLE_SIZE:
-                self.heads.encoder.limit(value)
-            elif id == FS_H2_INITIAL_WINDOW_SIZE:
-                self.set_peer_window(value)
-            elif id == FS_H2_MAX_FRAME_SIZE:
-                self.frame_most = value
         return 0
 
     cdef int take_reset(self) except -1:

@@ -1,6 +1,6 @@
 """The streams of a connection, RFC 9113 section 5: which there are, and how each ends."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from .heads cimport RequestHead
 from .sending cimport Sending
@@ -28,6 +28,7 @@ cdef class Streams(Sending):
     cdef uint32_t resets_n
 
     cdef Http2Stream open_stream(self, uint32_t id, RequestHead head)
+    cdef int take_settings(self, const uint8_t *p, Py_ssize_t n) except -1
     cdef int set_peer_window(self, int64_t size) except -1
     cdef Http2Stream find(self, uint32_t id)
     cdef bint is_idle(self, uint32_t id) noexcept

@@ -7,7 +7,7 @@ a stream is idle; below and not in the table it is closed.
 
 from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastserve._native.errors import Http2Error
 
@@ -18,8 +18,10 @@ from ..forwarded cimport Origin
 from ..headers cimport block_of
 from ..leaves cimport (FS_BOARD_ENDED_FLOOD, FS_BOARD_ENDED_LARGE, FS_BOARD_ENDED_OTHER,
                        FS_BOARD_RESET_ERROR, FS_BOARD_RESET_REFUSED, FS_H2_ENHANCE_YOUR_CALM,
-                       FS_H2_FLOW_CONTROL_ERROR, FS_H2_NO_ERROR, FS_H2_PROTOCOL_ERROR,
-                       FS_H2_REFUSED_STREAM, FS_H2_STREAM_CLOSED)
+                       FS_H2_FLOW_CONTROL_ERROR, FS_H2_HEADER_TABLE_SIZE,
+                       FS_H2_INITIAL_WINDOW_SIZE, FS_H2_MAX_FRAME_SIZE, FS_H2_NO_ERROR,
+                       FS_H2_PROTOCOL_ERROR, FS_H2_REFUSED_STREAM, FS_H2_SETTING_LEN,
+                       FS_H2_STREAM_CLOSED, fs_h2_load16, fs_h2_load32)
 from ..requests cimport LEFT, log_end, new_exchange
 from ..shared cimport Shared
 from .guard cimport GUARD_ERROR, GUARD_KINDS, GUARD_PRIORITY, GUARD_WINDOW
@@ -107,6 +109,21 @@ cdef class Streams(Sending):
         if shared.limit_connection_requests and self.served >= shared.limit_connection_requests:
             self.drain()
         return stream
+
+    cdef int take_settings(self, const uint8_t *p, Py_ssize_t n) except -1:
+        """RFC 9113 section 6.5.2; every value is allowed, the reader has seen to it."""
+        cdef Py_ssize_t at
+        cdef uint32_t id, value
+        for at in range(0, n, FS_H2_SETTING_LEN):
+            id = fs_h2_load16(p + at)
+            value = fs_h2_load32(p + at + 2)
+            if id == FS_H2_HEADER_TABLE_SIZE:
+                self.heads.encoder.limit(value)
+            elif id == FS_H2_INITIAL_WINDOW_SIZE:
+                self.set_peer_window(value)
+            elif id == FS_H2_MAX_FRAME_SIZE:
+                self.frame_most = value
+        return 0
 
     cdef int set_peer_window(self, int64_t size) except -1:
         """RFC 9113 section 6.9.2: the change counts for every stream there is."""
