@@ -253,6 +253,54 @@ def test_line_23_a_half_closed_client_still_gets_its_answer() -> None:
         client.assert_closed()
 
 
+@pytest.mark.parametrize("way", ["close", "reset", "shutdown"])
+def test_line_23_send_raises_for_head_too_though_nothing_is_sent(
+    carrier: Carrier, way: str, logs: Any
+) -> None:
+    """An application that streams without end relies on it, whatever the method."""
+    stage = Stage()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        try:
+            while True:
+                await send(body(b"x", more=True))
+                await asyncio.sleep(0)
+        except OSError as error:
+            stage.mark("error", error)
+            raise
+
+    with carrier.serve(app, lifespan="off") as server:
+        client = server.connect()
+        client.send(request("HEAD"))
+        assert client.head().status == 200
+        client.leave(way)
+        assert type(stage.wait("error")).__module__.startswith("fastserve")
+    assert logs.noise == []
+
+
+def test_line_23_a_half_closed_client_gets_a_head_whose_body_comes_in_pieces() -> None:
+    stage = Stage()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await read_body(receive)
+        stage.mark("started")
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(start(200, [(b"content-length", b"9")]))
+        for _ in range(2):
+            await send(body(b"one", more=True))
+        await send(body(b"one"))
+
+    with serve(app, lifespan="off") as server, server.connect() as client:
+        client.send(request("HEAD"))
+        stage.wait("started")
+        client.shutdown()
+        assert client.response("HEAD").header("content-length") == "9"
+        client.assert_closed()
+        assert not client.was_reset
+
+
 def test_line_23_many_clients_leave_at_once(carrier: Carrier, logs: Any) -> None:
     stage = Stage()
 

@@ -247,6 +247,9 @@ cdef class Exchange(Call):
             data = b""
         elif not PyBytes_CheckExact(data):
             data = plain_bytes(data)
+        if self.bodiless and more and self.gone and self.state == RESPONSE_BODY:
+            # Nothing is written any more that could tell whether somebody reads.
+            raise gone()
         n = PyBytes_GET_SIZE(data)
         self.count_body(n, more)
         self.burst += n + MESSAGE_COST

@@ -448,6 +448,9 @@ cdef class Http1Channel(ResponseHalf):
             self.write_answer(exchange, status, text, ())
             self.log(exchange, status)
             self.outlet.close(self.in_message or self.parser.waiting())
+        elif exchange.bodiless and self.peer_done:
+            self.log(exchange, exchange.status)
+            self.outlet.close(False)
         else:
             # The client must see that the response is cut short: no last chunk, or fewer
             # bytes than announced. Where only the end of the connection ends the body, a reset.
