@@ -416,6 +416,9 @@ def test_a_peer_that_makes_tls_answer_and_reads_nothing_is_cut(
         def do_handshake(self) -> None:
             pass
 
+        def selected_alpn_protocol(self) -> None:
+            return None
+
         def read(self, size: int) -> bytes:
             self.outgoing.write(self.incoming.read())
             raise ssl.SSLWantReadError
