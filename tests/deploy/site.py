@@ -38,6 +38,9 @@ KINDS = [
     for kind, needs in (("nginx", needs_nginx), ("haproxy", needs_haproxy))
     for over in ("tcp", "unix")
 ]
+# What the tests of the others say of HTTP/2; it has short ones of its own.
+HTTP2 = ("haproxy", "h2")
+KINDS.append(pytest.param(HTTP2, marks=[needs_haproxy, pytest.mark.soak], id="haproxy-h2"))
 OVER_TCP = [KINDS[0], KINDS[2]]
 
 
@@ -186,8 +189,11 @@ def nginx(made: Path, changes: Changes) -> Iterator[tuple[Command, int]]:
             yield command, port
 
 
-def haproxy_to(url: str, check: socket.socket) -> Changes:
-    """The same for HAProxy; `check` is the admin socket. Of two TCP servers one is left."""
+def haproxy_to(url: str, check: socket.socket, over: str) -> Changes:
+    """The same for HAProxy; `check` is the admin socket. Of two TCP servers one is left.
+
+    Over "h2" it speaks HTTP/2 to that one, with what docs/deployment.md says to that.
+    """
     port = f"port {check.getsockname()[1]}"
     second = {"    server app2 192.0.2.12:8000": "    #"}
     if url.startswith("unix:"):
@@ -197,7 +203,11 @@ def haproxy_to(url: str, check: socket.socket) -> Changes:
             "# server app1 unix@/run/app/app.sock": f"server app1 unix@{path}",
             "port 9000": port,
         }
-    return second | {"192.0.2.11:8000": url.removeprefix("http://"), "port 9000": port}
+    address = url.removeprefix("http://")
+    if over == "h2":
+        address += " proto h2 check-proto h1"
+        second["http-reuse safe"] = "http-reuse always"
+    return second | {"192.0.2.11:8000": address, "port 9000": port}
 
 
 @contextmanager
@@ -217,7 +227,10 @@ def haproxy(made: Path, changes: Changes, shipped: Path = HAPROXY) -> Iterator[t
 
 @contextmanager
 def site(kind: str, over: str, *more: str, changes: Changes | None = None) -> Iterator[Site]:
-    """fastserve behind `kind` (nginx, haproxy), connected `over` TCP or a Unix socket."""
+    """fastserve behind `kind` (nginx, haproxy), connected `over` TCP or a Unix socket.
+
+    `over` may also be "h2", HTTP/2 over TCP, of haproxy.
+    """
     with ExitStack() as stack:
         made = stack.enter_context(directory())
         admin = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -226,6 +239,6 @@ def site(kind: str, over: str, *more: str, changes: Changes | None = None) -> It
         if kind == "nginx":
             running = nginx(made, nginx_to(server.url) | dict(changes or {}))
         else:
-            running = haproxy(made, haproxy_to(server.url, admin) | dict(changes or {}))
+            running = haproxy(made, haproxy_to(server.url, admin, over) | dict(changes or {}))
         proxy, port = stack.enter_context(running)
         yield Site(proxy, server, port)

@@ -41,6 +41,7 @@ WAYS = [
     pytest.param("nginx", "unix", marks=needs_nginx),
     pytest.param("nginx", "tcp", marks=[needs_nginx, pytest.mark.soak]),
     pytest.param("haproxy", "tcp", marks=needs_haproxy),
+    pytest.param("haproxy", "h2", marks=[needs_haproxy, pytest.mark.soak]),
 ]
 REPLACED = "all workers are replaced"
 

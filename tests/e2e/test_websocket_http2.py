@@ -86,6 +86,13 @@ def test_another_protocol_is_501() -> None:
     assert got.status == 501
 
 
+def test_the_name_of_the_protocol_may_be_in_capitals() -> None:
+    """HAProxy passes on what a client of HTTP/1.1 has written."""
+    with serve(both, **OPTIONS) as server, server.connect() as client:
+        stream = ask(client, "/", VERSION, pseudo=[(":protocol", "WebSocket")])
+        assert stream.head().status == 200
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -34,7 +34,8 @@ cdef dict offer_tunnel(Http2Stream stream, list headers):
     cdef Exchange exchange = stream.exchange
     cdef StreamOutlet outlet
     cdef Handshake handshake
-    if head.protocol != b"websocket" or not shared.websockets:
+    # RFC 9110 section 7.8: names of protocols are compared without regard to case.
+    if head.protocol.lower() != b"websocket" or not shared.websockets:
         raise ParseError(501, "this protocol is not spoken here")
     handshake = read_handshake(head.method, headers, False)
     outlet = StreamOutlet.__new__(StreamOutlet)
