@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.http2 import Http2Client
 from support.process import started
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -37,6 +38,19 @@ def test_events_stream_until_the_server_stops() -> None:
         assert command.exit() == 0
         assert "Traceback" not in command.err.text
         assert list(lines)
+
+
+def test_a_hint_comes_before_its_page() -> None:
+    with started(["early_hints.py", "--port", "0"], EXAMPLES) as command:
+        with Http2Client(("127.0.0.1", command.port)) as client:
+            page = client.open()
+            hint = page.head()
+            assert hint.status == 103
+            assert hint.header("link") == "</style.css>; rel=preload; as=style"
+            assert page.answer is None
+            assert client.fetch("/style.css").body == b"p { color: teal }\n"
+            assert b'href="/style.css"' in page.response().body
+        assert command.stop() == 0
 
 
 def test_in_a_chat_all_hear_what_one_says() -> None:
