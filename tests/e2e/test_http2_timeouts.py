@@ -196,6 +196,27 @@ def test_a_window_that_opens_by_drops_is_as_good_as_closed() -> None:
             held.rest()
 
 
+def test_a_stream_that_waits_for_its_turn_is_not_stalled() -> None:
+    """RFC 9218 has one of these sent behind the other, however long that takes."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"x" * 1_000_000)
+
+    with serving(app, timeout_write=SHORT) as server:
+        client = server.connect(holds=True, window=65535)
+        first, second = (client.open("GET", "/", [("priority", "u=1")]) for _ in range(2))
+        end = time.monotonic() + SHORT * 3
+        while time.monotonic() < end:
+            client.grant(1000)
+            client.ping()
+            client.comes(0.01)
+        assert first.data
+        assert not first.ended
+        assert not second.data
+        client.grant(1 << 22)
+        assert first.response().body == second.response().body == b"x" * 1_000_000
+
+
 def test_a_request_that_takes_too_long_costs_its_stream_alone() -> None:
     stage = Stage()
 

@@ -19,11 +19,12 @@ cdef class Http2Channel(Streams):
     cdef bint acknowledged          # our settings are
     cdef bint heard                 # the client's settings have come
     cdef bint processing            # `process` is on the stack
-    cdef bint peer_done             # the peer has half-closed
+    cdef bint held_up               # frames wait until the peer reads
     cdef Link settings_link         # in WAIT_SETTINGS
 
     cdef int begin(self) except -1
     cdef int begin_upgraded(self, RequestHead head, bytes settings) except -1
+    cdef int take_read(self) except -1
     cdef int process(self) except -1
     cdef int take_events(self) except -1
     cdef int take_control(self, H2Event event) except -1

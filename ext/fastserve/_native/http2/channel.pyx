@@ -7,7 +7,7 @@ brought its head.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from fastserve._native.errors import Http2Error, ParseError
@@ -31,13 +31,12 @@ from .response_head cimport HeadWriter
 from .stream cimport Http2Stream
 from .stream_outlet cimport offer_tunnel
 from .streams cimport MOST_WINDOW, Streams
-from .writer cimport (write_goaway, write_ping, write_settings, write_settings_ack, write_window)
+from .writer cimport write_goaway, write_ping, write_preface, write_settings_ack
 
 cdef enum:
     DEFAULT_WINDOW = 65535          # RFC 9113 section 6.5.2
     DEFAULT_FRAME = 16384
     MOST_STREAM = 0x7fffffff
-    EARLY_MOST = 16                 # priorities that are kept for streams yet to come
 
 # What our PING of a drain carries.
 cdef const char *DRAINING = b"draining"
@@ -69,24 +68,9 @@ cdef class Http2Channel(Streams):
     cdef int begin(self) except -1:
         """Our preface, RFC 9113 section 3.4: the settings, and the window of the connection."""
         cdef Http2Policy policy = self.shared.http2
-        cdef uint16_t[7] ids
-        cdef uint32_t[7] values
-        cdef int n = 5
         self.shared.row.http2_began()
-        ids[0], values[0] = FS_H2_MAX_CONCURRENT_STREAMS, policy.max_streams
-        ids[1], values[1] = FS_H2_INITIAL_WINDOW_SIZE, policy.stream_window
-        ids[2], values[2] = FS_H2_MAX_FRAME_SIZE, policy.frame_size
-        ids[3], values[3] = FS_H2_MAX_HEADER_LIST_SIZE, self.shared.limits.head.head
-        ids[4], values[4] = FS_H2_NO_RFC7540_PRIORITIES, 1
-        if policy.table_size != 4096:
-            ids[n], values[n] = FS_H2_HEADER_TABLE_SIZE, policy.table_size
-            n += 1
-        if self.shared.websockets:
-            ids[n], values[n] = FS_H2_ENABLE_CONNECT_PROTOCOL, 1
-            n += 1
-        write_settings(self.outlet.buffer(), ids, values, n)
-        if policy.connection_window > DEFAULT_WINDOW:
-            write_window(self.outlet.buffer(), 0, policy.connection_window - DEFAULT_WINDOW)
+        write_preface(self.outlet.buffer(), policy, self.shared.limits.head.head,
+                      self.shared.websockets)
         self.settings_link.owner = <void *>self
         self.shared.queue(WAIT_SETTINGS).add(&self.settings_link, monotonic_ms())
         self.shared.arm_tick()
@@ -116,6 +100,9 @@ cdef class Http2Channel(Streams):
         if self.closed:
             return 0
         self.reader.give(block, n)
+        return self.take_read()
+
+    cdef int take_read(self) except -1:
         try:
             self.process()
         finally:
@@ -141,8 +128,14 @@ cdef class Http2Channel(Streams):
         return self.pump()
 
     cdef int take_events(self) except -1:
+        """All frames there are. A peer that reads no answers gets no more than it may have streams:
+        heads are under no flow control, and the transport holds whatever is written."""
         cdef H2Event event
+        cdef uint32_t most = self.shared.http2.max_streams
         while not self.closed:
+            if self.unread >= most:
+                self.held_up = True
+                return self.outlet.pause_reading()
             event = self.reader.next()
             if event == H2_HEADERS:
                 self.take_headers()
@@ -160,12 +153,12 @@ cdef class Http2Channel(Streams):
         """The peer will send no more; it may still read what it asked for and has room for."""
         cdef Http2Stream stream
         self.peer_done = True
+        self.lose_stuck()
         for stream in list(self.streams.values()):
+            if stream.closed:
+                continue
             if stream.tunnel is not None:
                 stream.tunnel.peer_left()
-            elif stream.waiting_n and (stream.send_room <= 0 or self.send_room <= 0):
-                # No window opens any more.
-                self.lose(stream, LEFT)
             else:
                 stream.exchange.disconnect(False)
                 self.shared.client_left(stream.exchange.call(), False)
@@ -180,10 +173,19 @@ cdef class Http2Channel(Streams):
 
     cdef int writable(self) except -1:
         cdef Http2Stream stream
+        self.unread = 0
         self.pump()
         for stream in list(self.streams.values()):
             stream.wake()
-        return 0
+        return self.outlet.process_soon() if self.held_up else 0
+
+    cdef int process_later(self) except -1:
+        """Go on with what has come, for the peer reads again."""
+        if self.closed:
+            return 0
+        self.held_up = False
+        self.outlet.resume_reading()
+        return self.take_read()
 
     cdef int timed_out(self, int kind) except -1:
         if self.closed:
@@ -210,7 +212,8 @@ cdef class Http2Channel(Streams):
         return self.outlet.flush()
 
     cdef bint idle(self) noexcept:
-        return not self.closed and len(self.streams) == 0 and not self.reader.begun
+        return (not self.closed and len(self.streams) == 0 and not self.reader.begun
+                and not self.held_up)
 
     cdef int leave(self) except -1:
         self.say_last()
@@ -244,6 +247,9 @@ cdef class Http2Channel(Streams):
         """Choose the deadline that fits the state; the end is one of them."""
         if self.closed or self.processing:
             return 0
+        if self.held_up:
+            # The deadline of writing is what counts.
+            return self.outlet.wait_for(WAIT_NOTHING)
         if len(self.streams) == 0 and (self.leaving == 2 or self.peer_done):
             self.closed = True
             unlink(&self.settings_link)
@@ -323,6 +329,9 @@ cdef class Http2Channel(Streams):
     cdef int take_content(self, Http2Stream stream) except -1:
         cdef FrameReader reader = self.reader
         cdef int64_t come = stream.pace.come + reader.size
+        if stream.refused:
+            # It is for nobody any more, and the stream may have no head.
+            return 0
         if stream.head.length >= 0 and come > stream.head.length:
             raise Http2Error(FS_H2_PROTOCOL_ERROR, "more content than content-length tells",
                              stream.id)
@@ -410,12 +419,7 @@ cdef class Http2Channel(Streams):
             self.make_unready(stream)
             stream.set_priority(priority)
             return self.make_ready(stream)
-        if reader.stream > self.last:
-            if self.early is None:
-                self.early = {}
-            if len(self.early) < EARLY_MOST:
-                self.early[reader.stream] = priority
-        return 0
+        return self.expect(reader.stream, priority)
 
     # Requests ----------------------------------------------------------------
 
@@ -465,6 +469,10 @@ cdef class Http2Channel(Streams):
         return 1
 
     cdef int end_body(self, Http2Stream stream) except -1:
+        if stream.refused:
+            # Nobody counts what comes behind the answer.
+            stream.remote_done = True
+            return 0
         if stream.head is not None and 0 <= stream.head.length != stream.pace.come:
             # RFC 9113 section 8.1.1.
             raise Http2Error(FS_H2_PROTOCOL_ERROR, "less content than content-length tells",

@@ -17,6 +17,7 @@ cdef class Sending(Carrier):
 
     cdef int pump(self) except -1
     cdef int send_some(self, Http2Stream stream) except -1
+    cdef int lose_stuck(self) except -1
     cdef int append(self, Http2Stream stream) noexcept
     cdef int make_ready(self, Http2Stream stream) except -1
     cdef Http2Stream next_ready(self)

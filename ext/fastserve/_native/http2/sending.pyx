@@ -73,17 +73,25 @@ cdef class Sending(Carrier):
     cdef int pump(self) except -1:
         """Write frames of what waits while the peer and the transport take them."""
         cdef Outlet outlet = self.outlet
-        if self.pumping or outlet is None or not self.ready_mask:
+        if self.pumping or outlet is None:
             return 0
-        self.pumping = True
-        try:
-            while self.ready_mask and self.send_room > 0 and not outlet.writing_paused:
-                self.send_some(self.next_ready())
-                if outlet.out is not None and outlet.out.used >= BATCH:
-                    outlet.flush()
-        finally:
-            self.pumping = False
+        if self.ready_mask:
+            self.pumping = True
+            try:
+                while self.ready_mask and self.send_room > 0 and not outlet.writing_paused:
+                    self.send_some(self.next_ready())
+                    if outlet.out is not None and outlet.out.used >= BATCH:
+                        outlet.flush()
+            finally:
+                self.pumping = False
+        if self.peer_done:
+            self.lose_stuck()
+        # There may be a head to send though its content has to wait.
         return outlet.settle()
+
+    cdef int lose_stuck(self) except -1:
+        """The peer is done: it opens no window any more."""
+        raise NotImplementedError
 
     cdef int send_some(self, Http2Stream stream) except -1:
         """A frame of what waits with a stream that is ready."""
@@ -101,6 +109,7 @@ cdef class Sending(Carrier):
         stream.move_waiting(out, size)
         stream.send_room -= size
         self.send_room -= size
+        self.moved += size
         if stream.waiting_n == 0:
             self.make_unready(stream)
             unlink(&stream.write_link)

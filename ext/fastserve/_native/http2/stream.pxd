@@ -29,6 +29,9 @@ cdef class Carrier(Channel):
     cdef int64_t send_room          # what the peer's window for the connection still takes
     cdef uint32_t frame_most        # bytes of a frame that the peer takes
     cdef uint32_t ready_mask        # not 0: there are streams that could send
+    cdef dict streams               # by their ids; those that are over are gone
+    cdef int64_t moved              # bytes of what had waited, of all streams
+    cdef bint peer_done             # the peer has half-closed
 
     cdef int send_data(self, Http2Stream stream, object data, Py_ssize_t n, bint ends) except -1
     cdef int write_data(self, Http2Stream stream, const char *p, Py_ssize_t n,
@@ -82,6 +85,7 @@ cdef class Http2Stream(Sink):
     cdef Link write_link            # in WAIT_WRITE while something waits
     cdef int64_t sent               # bytes of what had waited
     cdef int64_t taken              # of these, what was sent when write_link was queued
+    cdef int64_t moved              # and what all streams had sent by then
     cdef int stalls                 # so often in a row it was found that too little had moved
 
     cdef bint answer_complete(self) noexcept
@@ -95,6 +99,7 @@ cdef class Http2Stream(Sink):
     cdef int await_body(self) except -1
     cdef int move_waiting(self, WriteBuffer out, Py_ssize_t n) except -1
     cdef int watch(self) except -1
+    cdef bint has_moved(self) noexcept
     cdef int wake(self) except -1
     cdef int drop_tunnel(self) except -1
     cdef int stop(self) except -1

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 import os
 
-from fastserve._native.errors import ClientDisconnected
+from fastserve._native.errors import ClientDisconnected, ProtocolViolation
 
 from ..asgi.call cimport DRAIN, new_wait
 from ..asgi.exchange cimport RESPONSE_BODY, RESPONSE_COMPLETE, RESPONSE_HELD, RESPONSE_NONE
@@ -169,6 +169,8 @@ cdef class Http2Stream(Sink):
             while self.file_left:
                 if exchange.lost:
                     raise ClientDisconnected("the client has disconnected")
+                if exchange.state == RESPONSE_COMPLETE:
+                    raise ProtocolViolation("the response was completed while a file was sent")
                 size = min(self.file_left, WAITING_MOST)
                 data = os.read(fd, size) if offset < 0 else os.pread(fd, size, offset)
                 if not data:
@@ -190,6 +192,8 @@ cdef class Http2Stream(Sink):
                 close.close()
         if exchange.lost:
             raise ClientDisconnected("the client has disconnected")
+        if exchange.state == RESPONSE_COMPLETE:
+            return
         if ends and not self.local_done and not self.end_waiting:
             self.carrier.send_data(self, b"", 0, True)
         self.carrier.outlet.settle()
@@ -274,7 +278,7 @@ cdef class Http2Stream(Sink):
             carrier.send_data(self, body, PyBytes_GET_SIZE(body), True)
         if self.local_done and not self.closed:
             carrier.answered(self)
-        return 0
+        return carrier.outlet.settle()
 
     # The request's content ----------------------------------------------------
 
@@ -361,20 +365,31 @@ cdef class Http2Stream(Sink):
     cdef int watch(self) except -1:
         """Look after half the time for writing whether something was taken."""
         self.taken = self.sent
+        self.moved = self.carrier.moved
         self.write_link.owner = <void *>self
         self.carrier.shared.queue(WAIT_WRITE).add(&self.write_link, monotonic_ms())
         return self.carrier.shared.arm_tick()
 
+    cdef bint has_moved(self) noexcept:
+        """Whether the peer has taken enough since `watch`; of others, if this one had to wait."""
+        cdef Carrier carrier = self.carrier
+        cdef DeadlineQueue queue = carrier.shared.queue(WAIT_WRITE)
+        cdef int64_t least = carrier.shared.min_rate * queue.span
+        if self.sent > self.taken and (self.sent - self.taken) * 1000 >= least:
+            return True
+        if carrier.outlet.writing_paused:
+            # The connection's own deadline sees to that.
+            return True
+        return (self.ready_link.before != NULL and carrier.moved > self.moved
+                and (carrier.moved - self.moved) * 1000 >= least * len(carrier.streams))
+
     cdef int expired(self, int kind) except -1:
-        cdef DeadlineQueue queue
         if self.closed:
             return 0
         if kind == WAIT_BODY:
             # RFC 9110 15.5.9.
             return self.refuse(408, "the request took too long", ())
-        queue = self.carrier.shared.queue(WAIT_WRITE)
-        if (self.sent > self.taken
-                and (self.sent - self.taken) * 1000 >= self.carrier.shared.min_rate * queue.span):
+        if self.has_moved():
             self.stalls = 0
         else:
             self.stalls += 1

@@ -25,7 +25,7 @@ from ..leaves cimport (FS_BOARD_ENDED_FLOOD, FS_BOARD_ENDED_LARGE, FS_BOARD_ENDE
 from ..requests cimport LEFT, log_end, new_exchange
 from ..shared cimport Shared
 from .guard cimport GUARD_ERROR, GUARD_KINDS, GUARD_PRIORITY, GUARD_WINDOW
-from .heads cimport RequestHead, default_priority
+from .heads cimport Priority, RequestHead, default_priority
 from .sending cimport Sending
 from .stream cimport Http2Stream
 from .writer cimport write_reset, write_window
@@ -99,6 +99,7 @@ cdef class Streams(Sending):
                                              head.forwarding & self.template.believed)
             shared.row.note_request(head.method, head.target)
             stream.exchange = new_exchange(shared, stream, head.method, head.target, 20, origin)
+        stream.exchange.gone = self.peer_done
         if self.early and id in self.early:
             # RFC 9218 section 7.1: it goes before the field, which came at about the same time.
             stream.set_priority(self.early.pop(id))
@@ -123,6 +124,15 @@ cdef class Streams(Sending):
                 self.set_peer_window(value)
             elif id == FS_H2_MAX_FRAME_SIZE:
                 self.frame_most = value
+        return 0
+
+    cdef int expect(self, uint32_t id, Priority priority) except -1:
+        """Keep the priority of a stream that is yet to come."""
+        if id > self.last:
+            if self.early is None:
+                self.early = {}
+            if len(self.early) < EARLY_MOST:
+                self.early[id] = priority
         return 0
 
     cdef int set_peer_window(self, int64_t size) except -1:
@@ -190,12 +200,24 @@ cdef class Streams(Sending):
             # RFC 9113 section 8.1: the rest of the request is not wanted.
             self.send_reset(stream.id, FS_H2_NO_ERROR)
         self.remove(stream)
+        if stream.refused:
+            self.abandon(stream)
+        if self.outlet.writing_paused:
+            self.unread += 1
         return self.set_wait()
+
+    cdef bint abandon(self, Http2Stream stream) except -1:
+        """Whether an application goes on for nobody. It counts as a stream until its end."""
+        cdef Call call = stream.exchange.call()
+        if call.task is None or call.ended:
+            return False
+        stream.abandoned = True
+        self.abandoned += 1
+        return True
 
     cdef int lose(self, Http2Stream stream, int status) except -1:
         """Nobody is there for a stream any more. `status`: for the log, if it had no whole answer."""
         cdef Exchange exchange = stream.exchange
-        cdef Call call = exchange.call()
         cdef bint unstarted = stream.scope is not None
         exchange.body_sent -= stream.file_left + stream.waiting_n
         self.log(stream, exchange.status if stream.answer_complete() else status)
@@ -204,11 +226,17 @@ cdef class Streams(Sending):
         if unstarted:
             unlink(&exchange.deadline)
             self.shared.exchange_ends()
-        elif call.task is not None and not call.ended:
-            stream.abandoned = True
-            self.abandoned += 1
-            self.shared.client_left(call, False)
+        elif self.abandon(stream):
+            self.shared.client_left(stream.exchange.call(), False)
         return self.set_wait()
+
+    cdef int lose_stuck(self) except -1:
+        """What waits for a window of a peer that is done waits for ever."""
+        cdef Http2Stream stream
+        for stream in list(self.streams.values()):
+            if stream.waiting_n and (stream.send_room <= 0 or self.send_room <= 0):
+                self.lose(stream, LEFT)
+        return 0
 
     cdef int lose_all(self) except -1:
         cdef Http2Stream stream

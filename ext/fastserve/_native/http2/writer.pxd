@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ..buffer cimport WriteBuffer
 from ..leaves cimport FS_H2_HEAD_LEN, fs_h2_write_head
+from .policy cimport Http2Policy
 
 
 # A frame's head; the caller writes the n bytes of its payload.
@@ -23,6 +24,8 @@ cdef inline int patch_frame_head(WriteBuffer out, Py_ssize_t at, uint8_t kind, u
 
 cdef int write_settings(WriteBuffer out, const uint16_t *ids, const uint32_t *values,
                         int count) except -1
+cdef int write_preface(WriteBuffer out, Http2Policy policy, uint32_t head_most,
+                       bint protocols) except -1
 cdef int write_settings_ack(WriteBuffer out) except -1
 cdef int write_ping(WriteBuffer out, const uint8_t *data, bint ack) except -1
 cdef int write_reset(WriteBuffer out, uint32_t stream, uint32_t code) except -1

@@ -9,9 +9,13 @@ from libc.string cimport memcpy
 
 from ..buffer cimport WriteBuffer, give_back, new_buffer
 from ..leaves cimport *
+from .policy cimport Http2Policy
 
 cdef enum:
     MOST_SETTINGS = 16
+    # Section 6.5.2.
+    DEFAULT_TABLE = 4096
+    DEFAULT_WINDOW = 65535
 
 
 cdef inline uint8_t *begin(WriteBuffer out, uint32_t n, uint8_t kind, uint8_t flags,
@@ -35,6 +39,29 @@ cdef int write_settings(WriteBuffer out, const uint16_t *ids, const uint32_t *va
         p[1] = <uint8_t>(ids[i] & 0xff)
         fs_h2_store32(p + 2, values[i])
         p += FS_H2_SETTING_LEN
+    return 0
+
+
+cdef int write_preface(WriteBuffer out, Http2Policy policy, uint32_t head_most,
+                       bint protocols) except -1:
+    """Section 3.4: the settings, and the window of the connection. `protocols`: of RFC 8441."""
+    cdef uint16_t[7] ids
+    cdef uint32_t[7] values
+    cdef int n = 5
+    ids[0], values[0] = FS_H2_MAX_CONCURRENT_STREAMS, policy.max_streams
+    ids[1], values[1] = FS_H2_INITIAL_WINDOW_SIZE, policy.stream_window
+    ids[2], values[2] = FS_H2_MAX_FRAME_SIZE, policy.frame_size
+    ids[3], values[3] = FS_H2_MAX_HEADER_LIST_SIZE, head_most
+    ids[4], values[4] = FS_H2_NO_RFC7540_PRIORITIES, 1
+    if policy.table_size != DEFAULT_TABLE:
+        ids[n], values[n] = FS_H2_HEADER_TABLE_SIZE, policy.table_size
+        n += 1
+    if protocols:
+        ids[n], values[n] = FS_H2_ENABLE_CONNECT_PROTOCOL, 1
+        n += 1
+    write_settings(out, ids, values, n)
+    if policy.connection_window > DEFAULT_WINDOW:
+        write_window(out, 0, policy.connection_window - DEFAULT_WINDOW)
     return 0
 
 
