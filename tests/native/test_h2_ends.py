@@ -185,6 +185,27 @@ def test_who_has_half_closed_has_what_its_windows_take(loop: str) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+def test_a_connection_that_ends_when_the_last_is_written_ends_once(loop: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, b"x" * int(scope["path"][1:]))
+
+    async def run() -> None:
+        errors: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: errors.append(what))
+        async with serving(app) as stand:
+            for size in range(300_000, 2_100_000, 200_000):
+                client, frames = await connect(stand, window=1 << 22)
+                await client.send(grant(1 << 22) + request(1, f"/{size}"))
+                client.sock.shutdown(socket.SHUT_WR)
+                await turn()
+                while await frames.next() is not None:
+                    pass
+        assert not errors
+
+    play(loop, run)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_heads_that_nobody_reads_are_not_made_without_end(loop: str) -> None:
     """No flow control bounds them. The client is served when it reads again."""
 

@@ -18,8 +18,6 @@ cdef class Http2Channel(Streams):
     cdef list unstarted             # streams whose application waits for the end of this read
     cdef bint acknowledged          # our settings are
     cdef bint heard                 # the client's settings have come
-    cdef bint processing            # `process` is on the stack
-    cdef bint held_up               # frames wait until the peer reads
     cdef Link settings_link         # in WAIT_SETTINGS
 
     cdef int begin(self) except -1

@@ -171,14 +171,6 @@ cdef class Http2Channel(Streams):
         self.outlet = None
         return 0
 
-    cdef int writable(self) except -1:
-        cdef Http2Stream stream
-        self.unread = 0
-        self.pump()
-        for stream in list(self.streams.values()):
-            stream.wake()
-        return self.outlet.process_soon() if self.held_up else 0
-
     cdef int process_later(self) except -1:
         """Go on with what has come, for the peer reads again."""
         if self.closed:

@@ -20,6 +20,8 @@ cdef class Streams(Sending):
     cdef int leaving                # GOAWAYs sent that announce the end: 0, 1 or 2
     cdef int abandoned              # applications that go on though their streams are over
     cdef uint32_t unread            # streams that ended since the transport takes nothing
+    cdef bint processing            # frames are being read or written: this is no time for an end
+    cdef bint held_up               # frames wait until the peer reads
     cdef bint closed                # nothing more is read or written
     # of the content of all requests
     cdef int64_t room               # what may come before more is granted

@@ -44,6 +44,22 @@ cdef class Streams(Sending):
         """End the connection for an error. cause: what the board counts, FS_BOARD_ENDED_..."""
         raise NotImplementedError
 
+    cdef int writable(self) except -1:
+        """Transports of asyncio are not to be closed inside this: they would end twice."""
+        cdef Http2Stream stream
+        cdef bint processing = self.processing
+        self.unread = 0
+        self.processing = True
+        try:
+            self.pump()
+            for stream in list(self.streams.values()):
+                stream.wake()
+        finally:
+            self.processing = processing
+        if self.held_up or len(self.streams) == 0:
+            return self.outlet.process_soon()
+        return 0
+
     # Which there are -----------------------------------------------------------
 
     cdef Http2Stream find(self, uint32_t id):
