@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from typing import Any
 
@@ -61,3 +62,26 @@ def test_nothing_is_waited_for_behind_the_clients_end(loop: str) -> None:
             assert stand.service.connections == 0
 
     play(loop, body)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_an_application_keeps_of_a_request_may_outlive_the_service(loop: str) -> None:
+    """The request is still in a deadline's queue when that goes: a sanitizer sees to this."""
+    kept: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        kept.append(send)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def run() -> None:
+        async with serving(app, cancel_on_disconnect=60) as stand:
+            client = await stand.connect()
+            await client.send(request())
+            await turn()
+            client.sock.close()
+            await stand.service.wait_idle()
+
+    play(loop, run)
+    gc.collect()
+    kept.clear()

@@ -6,15 +6,24 @@ import signal
 import socket
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.load import Load, load
+from support.load import Http2Load, Load, load
 from support.process import eventually
 from support.service import REPLACED, Service, serve
 
 CONNECTIONS = pytest.mark.parametrize(
     "keep_alive", [False, True], ids=["new connections", "keep-alive"]
 )
+
+
+class RestingLoad(Http2Load):
+    def _ask(self, client: Any) -> None:
+        super()._ask(client)
+        while not self._ended.is_set() and client.comes(0.02):
+            if client.step() is None:
+                break
 
 
 def reload(service: Service, traffic: Load, version: str) -> None:
@@ -37,6 +46,24 @@ def test_a_reload_serves_new_code_and_fails_no_request(tmp_path: Path, keep_aliv
         traffic.stop()
         assert traffic.failures == []
         assert len(service.events("up")) == 6
+        service.stop()
+
+
+def test_a_reload_fails_no_stream_of_http_2(tmp_path: Path) -> None:
+    """Neither of a client that is busy all the time, nor of one whose connection rests at times."""
+    with (
+        serve(tmp_path) as service,
+        load(service.url, kind=Http2Load) as busy,
+        load(service.url, kind=RestingLoad) as resting,
+    ):
+        former = service.wait_for("up", 2)
+        for version in ("two", "three"):
+            reload(service, busy, version)
+            resting.wait_for_answer(version, 20)
+        assert set(former) <= set(service.wait_for("down", 4))
+        for each in (busy, resting):
+            each.stop()
+            assert each.failures == []
         service.stop()
 
 

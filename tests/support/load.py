@@ -11,6 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from h2.errors import ErrorCodes
+
+from support.client import Truncated
+from support.http2 import Http2Client
 from support.process import PATIENCE
 
 _MOST = 120.0
@@ -47,6 +51,7 @@ class Load:
         self._prelude = prelude
         self._context = context
         self._keep_alive = keep_alive
+        self._path = path
         self._request = f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode()
         self._request += b"\r\n" if keep_alive else b"Connection: close\r\n\r\n"
         self._news = threading.Condition()
@@ -113,6 +118,46 @@ class Load:
             self._news.notify_all()
 
 
+class Http2Load(Load):
+    """The same over HTTP/2, with streams at once on each connection.
+
+    Behind GOAWAY a connection gets no new request; one above its last stream was not taken on
+    (RFC 9113 section 6.8) and is no failure, nor is a refused one.
+    """
+
+    AT_ONCE = 4
+
+    def _run(self) -> None:
+        end = time.monotonic() + _MOST
+        while not self._ended.is_set() and time.monotonic() < end:
+            try:
+                with Http2Client(_address(self._url)) as client:
+                    while not client.goaways and not self._ended.is_set():
+                        self._ask(client)
+            except OSError as error:
+                self._note(self.failures, Failure(f"{type(error).__name__}: {error}", None))
+
+    def _ask(self, client: Http2Client) -> None:
+        asked = [client.open("GET", self._path) for _ in range(self.AT_ONCE)]
+        for each in asked:
+            try:
+                answer = each.response()
+            except (Truncated, OSError) as error:
+                told = client.goaways and each.id > client.goaways[-1].last_stream
+                if not told and each.reset != ErrorCodes.REFUSED_STREAM:
+                    self._note(self.failures, Failure(f"stream {each.id}: {error}", None))
+            else:
+                if answer.status == 200:
+                    self._note(self.answers, answer.body.decode())
+                else:
+                    self._note(self.failures, Failure(f"answered {answer.status}", None))
+
+
+def _address(url: str) -> tuple[str, int]:
+    host, _, port = url.partition("://")[2].rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _connected(url: str, context: ssl.SSLContext | None, prelude: bytes) -> socket.socket:
     if url.startswith("unix:"):
         connection = socket.socket(socket.AF_UNIX)
@@ -124,12 +169,12 @@ def _connected(url: str, context: ssl.SSLContext | None, prelude: bytes) -> sock
             raise
         connection.sendall(prelude)
         return connection
-    host, _, port = url.partition("://")[2].rpartition(":")
-    connection = socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+    host, port = _address(url)
+    connection = socket.create_connection((host, port), PATIENCE)
     connection.sendall(prelude)
     if context is None:
         return connection
-    return context.wrap_socket(connection, server_hostname=host.strip("[]"))
+    return context.wrap_socket(connection, server_hostname=host)
 
 
 def _answer(connection: socket.socket) -> tuple[str, bool]:
@@ -163,9 +208,10 @@ def load(
     path: str = "/",
     context: ssl.SSLContext | None = None,
     prelude: bytes = b"",
+    kind: type[Load] = Load,
 ) -> Iterator[Load]:
     """A load while the body runs."""
-    running = Load(
+    running = kind(
         url, clients=clients, keep_alive=keep_alive, path=path, context=context, prelude=prelude
     )
     running.start()

@@ -43,6 +43,14 @@ cdef class Expirable:
 @cython.final
 cdef class DeadlineQueue:
 
+    def __cinit__(self):
+        self.ring.before = self.ring.after = &self.ring
+
+    def __dealloc__(self):
+        """What is still in it may live on: a collector ends things in any order."""
+        while self.ring.after != &self.ring:
+            unlink(self.ring.after)
+
     def __init__(self, int kind, double seconds):
         if not 0 <= seconds < 1e9:
             raise ValueError(f"a timeout is 0 or more seconds, not {seconds}")
@@ -50,7 +58,6 @@ cdef class DeadlineQueue:
         self.span = <int64_t>(seconds * 1000)
         if seconds > 0 and self.span == 0:
             self.span = 1
-        self.ring.before = self.ring.after = &self.ring
 
     cdef int add(self, Link *link, int64_t now) except -1:
         """Take the link out of the queue it is in, and append it here."""
