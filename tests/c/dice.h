@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static uint64_t dice;
 
@@ -35,6 +36,23 @@ static uint8_t *exact(const uint8_t *data, size_t n)
         abort();
     memcpy(copy, data, n);
     return copy;
+}
+
+/* The body of a torment's main: invents input and torments with it, for argv[1] seconds (1) from
+ * seed argv[2] (1); prints how often. `data` has the room that `invent` fills. */
+static inline int torments(int argc, char **argv, uint8_t *data, size_t (*invent)(uint8_t *),
+                           void (*torment)(const uint8_t *, size_t))
+{
+    unsigned long count = 0;
+    double seconds = argc > 1 ? atof(argv[1]) : 1;
+    dice = (argc > 2 ? strtoull(argv[2], NULL, 10) : 1) * 0x9e3779b97f4a7c15u + 1;
+    clock_t end = clock() + (clock_t)(seconds * CLOCKS_PER_SEC);
+    while (clock() < end) {
+        torment(data, invent(data));
+        count++;
+    }
+    printf("%lu\n", count);
+    return 0;
 }
 
 #endif

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.certificates import Authority
 from support.proxies import SIGNATURE, extension, header, line
+from support.spoil import cut, spoil
 from support.tls import NAME, MemoryClient, Wrapper, records
 
 from fastserve._native.errors import ParseError
@@ -25,28 +26,7 @@ from fastserve._native.tls import TlsLayer
 
 Address = IPv4Address | IPv6Address
 
-
-def cut(dice: random.Random, data: bytes) -> list[bytes]:
-    """`data` in pieces."""
-    ends = sorted(dice.choices(range(len(data) + 1), k=dice.choice([0, 0, 1, 5])))
-    return [
-        data[a:b] for a, b in zip([0, *ends], [*ends, len(data)], strict=True) if a < b or not data
-    ]
-
-
-def spoil(dice: random.Random, data: bytes) -> bytes:
-    """One thing of `data` changed."""
-    at, to = sorted((dice.randrange(len(data)), dice.randrange(len(data))))
-    way = dice.randrange(5)
-    if way == 0:
-        return data[:at] + bytes([data[at] ^ 1 << dice.randrange(8)]) + data[at + 1 :]
-    if way == 1:
-        return data[:at] + data[to:]
-    if way == 2:
-        return data[:to] + data[at:]
-    if way == 3:
-        return data[:at] + dice.choice([b" ", b"0", b"\r\n", b"\0", b"9" * 9]) + data[at:]
-    return data[:at] + dice.randbytes(1 + to - at) + data[to + 1 :]
+SPICES = [b" ", b"0", b"\r\n", b"\0", b"9" * 9]
 
 
 # TLS ------------------------------------------------------------------------
@@ -95,7 +75,7 @@ def test_nothing_but_what_was_sent_is_read_of_spoilt_records(
             sealed[dice.randrange(len(sealed))] = dice.choice(sealed)
             data = b"".join(sealed)
         else:
-            data = spoil(dice, b"".join(sealed))
+            data = spoil(dice, b"".join(sealed), SPICES)
         got, _ = give(dice, layer, data)
         assert b"".join(runs).startswith(got)
 
@@ -113,7 +93,7 @@ def test_a_spoilt_handshake_does_not_complete(
             whole = flight
             if flights == 1 + number % 2:
                 while whole == flight:
-                    flight = spoil(dice, flight)
+                    flight = spoil(dice, flight, SPICES)
             got, said = give(dice, layer, flight)
             assert got == b""
             try:
@@ -215,7 +195,7 @@ def test_proxy_headers_are_read_as_they_are_written() -> None:
     for _ in range(6000):
         data = dice.choice(HEADERS) + dice.choice([b"", b"GET / HTTP/1.1\r\n"])
         for _ in range(dice.choice([0, 1, 1, 2, 4])):
-            data = spoil(dice, data) or b"P"
+            data = spoil(dice, data, SPICES) or b"P"
         reader, taken, got = ProxyHeader(), 0, None
         try:
             for piece in cut(dice, data):

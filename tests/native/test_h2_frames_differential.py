@@ -48,6 +48,7 @@ from support.http2 import (
     frame,
     settings,
 )
+from support.spoil import cut, spoil
 
 from fastserve._native.http2.frames import FrameReader
 
@@ -216,24 +217,8 @@ def some_frame(dice: random.Random) -> bytes:
     )
 
 
-def spoil(dice: random.Random, data: bytes) -> bytes:
-    """One thing of `data` changed."""
-    at, to = sorted((dice.randrange(len(data)), dice.randrange(len(data))))
-    way = dice.randrange(5)
-    if way == 0:
-        return data[:at] + bytes([data[at] ^ 1 << dice.randrange(8)]) + data[at + 1 :]
-    if way == 1:
-        return data[:at] + data[to:]
-    if way == 2:
-        return data[:to] + data[at:]
-    if way == 3:
-        return data[:at] + dice.choice([b"\0", b"\xff" * 9, some_frame(dice)]) + data[at:]
-    return data
-
-
-def in_pieces(dice: random.Random, data: bytes) -> list[bytes]:
-    ends = sorted(dice.choices(range(len(data) + 1), k=dice.choice([1, 3, 40])))
-    return [data[a:b] for a, b in zip([0, *ends], [*ends, len(data)], strict=True)]
+def spoilt(dice: random.Random, data: bytes) -> bytes:
+    return spoil(dice, data, [b"\0", b"\xff" * 9, some_frame(dice)])
 
 
 def test_spoilt_streams_are_read_alike_however_they_are_cut() -> None:
@@ -242,10 +227,10 @@ def test_spoilt_streams_are_read_alike_however_they_are_cut() -> None:
     for _ in range(1500):
         data = PREFACE + settings() + b"".join(some_frame(dice) for _ in range(dice.randrange(12)))
         for _ in range(dice.randrange(3)):
-            data = spoil(dice, data)
+            data = spoilt(dice, data)
         whole = feed([data])
-        assert feed(in_pieces(dice, data)) == whole
-        assert feed(in_pieces(dice, data)) == whole
+        assert feed(cut(dice, data, [1, 3, 40])) == whole
+        assert feed(cut(dice, data, [1, 3, 40])) == whole
         for event in whole:
             if event[0] == "error":
                 errors += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import hpack
 import pytest
 from native.h2_session import served
-from native.test_h2_frames_differential import in_pieces, some_frame, spoil
+from native.test_h2_frames_differential import some_frame, spoilt
 from support.http2 import (
     ACK,
     CONTINUATION,
@@ -26,6 +26,7 @@ from support.http2 import (
     read_frame,
     settings,
 )
+from support.spoil import cut
 
 GET = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/")]
 PATIENCE = 5.0
@@ -80,10 +81,10 @@ def test_spoilt_conversations_harm_nobody(
         for _ in range(400):
             data = b"".join(conversation(dice))
             for _ in range(dice.choice([0, 1, 1, 3])):
-                data = spoil(dice, data) or b"\0"
+                data = spoilt(dice, data) or b"\0"
             client = server.connect(greets=False)
             try:
-                for piece in in_pieces(dice, PREFACE + data):
+                for piece in cut(dice, PREFACE + data, [1, 3, 40]):
                     client.send(piece)
                 for _ in range(dice.randrange(3)):
                     assert read_frame(client) is not None

@@ -363,19 +363,6 @@ cdef class Connection(CountedOutlet):
         self.channel = successor
         return 0
 
-    def _process(self):
-        cdef Channel channel = self.channel
-        if channel is None or self.closing:
-            return
-        self.corked = True
-        try:
-            channel.process_later()
-        except Exception as error:
-            self.fail(error)
-        finally:
-            self.corked = False
-        self.flush()
-
     cdef int close(self, bint linger) except -1:
         if self.closing:
             return 0

@@ -3,6 +3,8 @@
 The channel lives below the connection, so it calls it through this abstract class.
 """
 
+from .channel cimport Channel
+
 
 cdef class Outlet(Expirable):
 
@@ -37,6 +39,20 @@ cdef class Outlet(Expirable):
     cdef int process_soon(self) except -1:
         """Call the channel's `process_later` from the event loop, with no application on the stack."""
         raise NotImplementedError
+
+    def _process(self):
+        """What `process_soon` asks the event loop to call."""
+        cdef Channel channel = self.channel
+        if channel is None or self.closing:
+            return
+        self.corked = True
+        try:
+            channel.process_later()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self.corked = False
+        self.flush()
 
     cdef int succeed(self, Channel successor) except -1:
         """Another channel takes the present one's place."""

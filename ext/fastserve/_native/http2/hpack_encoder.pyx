@@ -25,7 +25,12 @@ cdef enum:
     TABLE_MOST = 4096
     FIELD_MOST = 1 << 24            # bytes of a field
     FIRST_SLOTS = 8
+    FIRST_STATUS = 8                # in the static table
+    STATUSES = 7
     TOLD = 256
+
+cdef int[STATUSES] _statuses
+_statuses[:] = [200, 204, 206, 304, 400, 404, 500]
 
 cdef struct Told:
     const char *name                # NULL: the slot is free
@@ -185,20 +190,11 @@ cdef class HpackEncoder:
     cdef int put_status(self, WriteBuffer out, int status) except -1:
         """The pseudo-header :status."""
         cdef uint8_t index = 0
-        if status == 200:
-            index = 8
-        elif status == 204:
-            index = 9
-        elif status == 206:
-            index = 10
-        elif status == 304:
-            index = 11
-        elif status == 400:
-            index = 12
-        elif status == 404:
-            index = 13
-        elif status == 500:
-            index = 14
+        cdef int i
+        for i in range(STATUSES):
+            if _statuses[i] == status:
+                index = <uint8_t>(FIRST_STATUS + i)
+                break
         if index == 0:
             return self.put(out, b":status", b"%d" % status, HPACK_INDEX)
         index |= 0x80

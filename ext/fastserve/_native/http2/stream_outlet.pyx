@@ -220,19 +220,6 @@ cdef class StreamOutlet(Tunnel):
         self.shared.loop.call_soon(self._process)
         return 0
 
-    def _process(self):
-        cdef Channel channel = self.channel
-        if channel is None or self.closing:
-            return
-        self.corked = True
-        try:
-            channel.process_later()
-        except Exception as error:
-            self.fail(error)
-        finally:
-            self.corked = False
-        self.flush()
-
     cdef int close(self, bint linger) except -1:
         """There is nothing to choose: a stream's end overtakes nothing."""
         if self.closing:
