@@ -60,6 +60,11 @@ class Client:
         self._rest = rest
         return found + mark
 
+    def left(self) -> bytes:
+        """What has come behind the last mark, and belongs to another reader from now on."""
+        rest, self._rest = self._rest, b""
+        return rest
+
     async def answer(self) -> tuple[bytes, bytes]:
         """(head, body) of a response with a content-length."""
         head = await self.until(b"\r\n\r\n")
