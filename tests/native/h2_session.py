@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,6 +161,23 @@ class Application:
         hop = [(b"connection", b"x"), (b"keep-alive", b"1"), (b"upgrade", b"y")]
         await send(start(headers=[*hop, (b"transfer-encoding", b"chunked"), (b"x-kept", b"1")]))
         await send(body(b"odd"))
+
+    async def file(self, scope: Any, receive: Any, send: Any) -> None:
+        """This file."""
+        await send(start())
+        await send({"type": "http.response.pathsend", "path": os.path.abspath(__file__)})
+
+    async def trailers(self, scope: Any, receive: Any, send: Any) -> None:
+        await send(start(trailers=True))
+        await send(body(b"t" * 70_000))
+        await send({"type": "http.response.trailers", "headers": [(b"x-trailer", b"1")]})
+
+    async def talk(self, scope: Any, receive: Any, send: Any) -> None:
+        """A WebSocket that says what it hears."""
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] != "websocket.disconnect":
+            await send({**event, "type": "websocket.send"})
 
     async def crash(self, scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("crash, as the test wants it")
