@@ -14,6 +14,7 @@ from support.apps import answer, body, read_body, start
 from support.client import Truncated
 from support.http2 import (
     END_HEADERS,
+    END_STREAM,
     GOAWAY,
     HEADERS,
     PREFACE,
@@ -67,6 +68,23 @@ def test_what_does_not_come_whole_ends_the_connection(begun: bytes) -> None:
         client = server.connect(greets=False)
         client.send(begun)
         client.rest()
+
+
+def test_reads_that_each_end_inside_a_frame_are_no_slow_frame() -> None:
+    with serving(echo, FrameClient, timeout_request_head=SHORT) as server:
+        client = server.connect()
+        client.next(SETTINGS)  # Its acknowledgement would come inside a frame.
+        number, rest = 1, b""
+        end = time.monotonic() + SHORT * 3
+        while time.monotonic() < end:
+            block = client.request_block()
+            data = frame(HEADERS, END_HEADERS | END_STREAM, number, block)
+            client.send(rest + data[:12])
+            rest = data[12:]
+            if number > 1:
+                assert client.next(HEADERS).stream == number - 2
+            time.sleep(0.02)
+            number += 2
 
 
 def test_settings_that_are_not_acknowledged_end_the_connection() -> None:

@@ -17,6 +17,8 @@ cdef class Http2Channel(Streams):
     cdef HeadReader requests
     cdef list unstarted             # streams whose application waits for the end of this read
     cdef bint acknowledged          # our settings are
+    cdef uint32_t events            # of the reader so far
+    cdef uint32_t events_before     # when a part of a frame began to wait for the rest
     cdef bint heard                 # the client's settings have come
     cdef Link settings_link         # in WAIT_SETTINGS
 

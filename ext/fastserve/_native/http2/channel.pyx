@@ -147,6 +147,7 @@ cdef class Http2Channel(Streams):
                 return 0
             else:
                 self.take_control(event)
+            self.events += 1
         return 0
 
     cdef int eof_received(self) except -1:
@@ -247,6 +248,10 @@ cdef class Http2Channel(Streams):
             unlink(&self.settings_link)
             return self.outlet.close(False)
         if self.reader.begun:
+            if self.events != self.events_before:
+                # It is another frame than the one that was waited for.
+                self.events_before = self.events
+                self.outlet.wait_for(WAIT_NOTHING)
             return self.outlet.wait_for(WAIT_HEAD)
         if len(self.streams):
             return self.outlet.wait_for(WAIT_NOTHING)
