@@ -23,6 +23,7 @@ _REASONS = (
     "too many unknown frames",
 )
 
+
 @cython.final
 cdef class Guard:
     """One connection's budgets. `now_ms` is of any clock that does not go back."""
