@@ -191,6 +191,7 @@ def test_a_stream_too_many_is_refused_and_may_come_again() -> None:
         client.loses(5, REFUSED)
         client.send(frame(RESET, 0, 1, CANCEL.to_bytes(4)))
         app.wait_for("left")
+        client.frames()  # a turn of the loop, in which its task ends
         assert client.get(7) == ("200", b"hello")
 
 
@@ -203,6 +204,7 @@ def test_the_field_block_of_a_refused_stream_counts() -> None:
         client.loses(3, REFUSED)
         client.send(frame(RESET, 0, 1, CANCEL.to_bytes(4)))
         app.wait_for("left")
+        client.frames()
         client.send(
             frame(HEADERS, WHOLE, 5, client.request_block("GET", "/fields", ("x-new", "1")))
         )
