@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from fastserve._native.access_format import AccessFormat
+from fastserve._native.http2.policy import Http2Policy
 from fastserve._native.service import Service, keep_freed_blocks
 from fastserve.accepting import (
     Acceptor,
@@ -335,8 +336,11 @@ class Server:
             redirect_port=listeners.secure_port or 443 if config.bind.redirect_insecure else 0,
             timeout_handshake=config.tls.handshake_timeout,
             limit_handshakes=limits.handshakes,
-            http=config.http.http,
-            **{f"http2_{name}": value for name, value in asdict(config.http2).items()},
+            http2=(
+                None
+                if config.http.http == "1"
+                else Http2Policy(only=config.http.http == "2", **asdict(config.http2))
+            ),
             websockets=config.http.ws != "none",
             **{f"ws_{name}": value for name, value in asdict(config.websocket).items()},
         )

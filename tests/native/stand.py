@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from fastserve._native.http2.policy import Http2Policy
 from fastserve._native.service import Service
 from fastserve.board import Board
 from fastserve.loops import loop_factory
@@ -114,7 +115,12 @@ def request(target: str = "/", *lines: str, method: str = "GET", body: bytes = b
 
 @contextlib.asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncIterator[Stand]:
-    """Serve `app`; in the end nothing may be left of it."""
+    """Serve `app`; in the end nothing may be left of it. What HTTP/2 is granted: `http2_...`."""
+    granted = {
+        name.removeprefix("http2_"): options.pop(name)
+        for name in list(options)
+        if name.startswith("http2_")
+    }
     board = Board.private()
     row = board.row(board.take(slot=1))
     service = Service(
@@ -122,6 +128,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[Stand]:
         loop=asyncio.get_running_loop(),
         logger=logging.getLogger("fastserve.error"),
         row=row,
+        http2=Http2Policy(**granted),
         **options,
     )
     service.set_context(contextvars.copy_context(), None)

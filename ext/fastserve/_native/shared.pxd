@@ -102,6 +102,7 @@ cdef class Shared:
         return now
 
     cdef bytes date_value(self)
+    cdef int set_fields(self, list pairs, bytes server_header) except -1
     cdef int write_default_fields(self, WriteBuffer out, bint date, bint server) except -1
     cdef int write_answer(self, WriteBuffer out, int status, str text, bint bodiless,
                           object headers=*) except -1

@@ -69,14 +69,7 @@ cdef class Shared:
                  ws_deflate_context=True, double ws_ping_interval=20.0,
                  double ws_ping_timeout=20.0, double ws_handshake_timeout=30.0,
                  double ws_close_timeout=10.0, double timeout_handshake=10.0,
-                 limit_handshakes=1000, str http="auto", http2_max_concurrent_streams=128,
-                 http2_initial_stream_window_size=262144, http2_max_stream_window_size=4194304,
-                 http2_initial_connection_window_size=1048576,
-                 http2_max_connection_window_size=16777216, http2_max_frame_size=16384,
-                 http2_header_table_size=4096, http2_limit_resets=200,
-                 http2_limit_control_frames=1000, double http2_settings_timeout=10.0):
-        cdef WriteBuffer fields = WriteBuffer()
-        cdef ResponseFacts facts
+                 limit_handshakes=1000, Http2Policy http2=None):
         self.app = app
         self.loop = loop
         self.logger = logger
@@ -107,22 +100,13 @@ cdef class Shared:
             (WAIT_OPEN, ws_handshake_timeout), (WAIT_PING, ws_ping_interval),
             (WAIT_PONG, ws_ping_timeout), (WAIT_CLOSE, ws_close_timeout),
             (WAIT_HANDSHAKE, timeout_handshake or FOREVER),
-            (WAIT_SETTINGS, http2_settings_timeout),
+            (WAIT_SETTINGS, 0 if http2 is None else http2.settings_timeout),
             # Writing is looked at twice in its time, see Connection.write_expired.
             (WAIT_WRITE, timeout_write / 2), (WAIT_REQUEST, timeout_request),
             (WAIT_GRACE, cancel_on_disconnect or LEAST_GRACE))])
         self.timed_requests = timeout_request > 0
         self.cancel_grace = -1 if cancel_on_disconnect is None else cancel_on_disconnect
-        if http != "1":
-            self.http2 = Http2Policy(
-                only=http == "2", max_streams=http2_max_concurrent_streams,
-                stream_window=http2_initial_stream_window_size,
-                most_stream_window=http2_max_stream_window_size,
-                connection_window=http2_initial_connection_window_size,
-                most_connection_window=http2_max_connection_window_size,
-                frame_size=http2_max_frame_size, table_size=http2_header_table_size,
-                limit_resets=http2_limit_resets,
-                limit_control_frames=http2_limit_control_frames)
+        self.http2 = http2
         self.websockets = websockets
         self.ws_max_size = ws_max_size
         self.ws_max_queue = ws_max_queue
@@ -130,13 +114,7 @@ cdef class Shared:
             self.ws_deflate = DeflatePolicy(
                 threshold=ws_deflate_threshold, level=ws_deflate_level, window=ws_deflate_window,
                 keep_context=ws_deflate_context)
-        self.fixed_pairs = list(response_headers)
-        write_pairs(fields, self.fixed_pairs)
-        self.fixed_fields = fields.take()
-        self.fixed_pairs = lower_fields(self.fixed_pairs, False, &facts)
-        self.server_pairs = [] if server_header is None else [(b"server", server_header)]
-        write_pairs(fields, self.server_pairs)
-        self.server_field = fields.take()
+        self.set_fields(list(response_headers), server_header)
         self.date_wanted = date_header
         self.date_second = -1
         self.admission = Admission(
@@ -156,6 +134,18 @@ cdef class Shared:
         self.open = set()
         self.running = set()
         self.context = contextvars.copy_context()
+
+    cdef int set_fields(self, list pairs, bytes server_header) except -1:
+        """The operator's fields and the server's own: as lines for HTTP/1, as pairs for HTTP/2."""
+        cdef WriteBuffer fields = WriteBuffer()
+        cdef ResponseFacts facts
+        write_pairs(fields, pairs)
+        self.fixed_fields = fields.take()
+        self.fixed_pairs = lower_fields(pairs, False, &facts)
+        self.server_pairs = [] if server_header is None else [(b"server", server_header)]
+        write_pairs(fields, self.server_pairs)
+        self.server_field = fields.take()
+        return 0
 
     def set_context(self, context, dict state):
         """Once, after lifespan startup: what every request's context and state are copied from."""

@@ -8,6 +8,7 @@ from typing_extensions import disjoint_base
 
 from fastserve._native.access_format import AccessFormat
 from fastserve._native.board import Row
+from fastserve._native.http2.policy import Http2Policy
 
 TICK: float
 LINGER: float
@@ -77,17 +78,7 @@ class Shared:
         ws_close_timeout: float = 10.0,
         timeout_handshake: float = 10.0,
         limit_handshakes: int = 1000,
-        http: str = "auto",
-        http2_max_concurrent_streams: int = 128,
-        http2_initial_stream_window_size: int = 262144,
-        http2_max_stream_window_size: int = 4194304,
-        http2_initial_connection_window_size: int = 1048576,
-        http2_max_connection_window_size: int = 16777216,
-        http2_max_frame_size: int = 16384,
-        http2_header_table_size: int = 4096,
-        http2_limit_resets: int = 200,
-        http2_limit_control_frames: int = 1000,
-        http2_settings_timeout: float = 10.0,
+        http2: Http2Policy | None = None,
     ) -> None: ...
     @property
     def app(self) -> Callable[..., Any]: ...

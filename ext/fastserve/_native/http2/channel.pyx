@@ -271,9 +271,9 @@ cdef class Http2Channel(Streams):
             if not self.was_reset(id):
                 raise Http2Error(FS_H2_STREAM_CLOSED, "HEADERS of a stream that is over")
             return self.requests.skip(reader.content, reader.size)
-        self.last = id if self.leaving < 2 else self.last
         if self.leaving == 2:
             return self.requests.skip(reader.content, reader.size)
+        self.last = id
         return self.begin_request(id, reader.ends)
 
     cdef int take_trailers(self, Http2Stream stream) except -1:

@@ -14,3 +14,4 @@ cdef class Http2Policy:
     cdef readonly uint32_t table_size           # SETTINGS_HEADER_TABLE_SIZE
     cdef readonly uint32_t limit_resets
     cdef readonly uint32_t limit_control_frames
+    cdef readonly double settings_timeout       # seconds; 0: without end

@@ -6,8 +6,8 @@ from ..deadlines cimport Link
 from .stream cimport Carrier, Http2Stream
 
 cdef enum:
-    URGENCIES = 8                   # RFC 9218 section 4.1
-    RINGS = 16                      # of each urgency those in turn, then those one after the other
+    # Of each of RFC 9218's 8 urgencies those in turn, then those one after the other.
+    RINGS = 16
 
 
 cdef class Sending(Carrier):

@@ -12,17 +12,19 @@ class Http2Policy:
     table_size: int
     limit_resets: int
     limit_control_frames: int
+    settings_timeout: float
     def __init__(
         self,
         *,
         only: bool = False,
-        max_streams: int = 128,
-        stream_window: int = 262144,
-        most_stream_window: int = 4194304,
-        connection_window: int = 1048576,
-        most_connection_window: int = 16777216,
-        frame_size: int = 16384,
-        table_size: int = 4096,
+        max_concurrent_streams: int = 128,
+        initial_stream_window_size: int = 262144,
+        max_stream_window_size: int = 4194304,
+        initial_connection_window_size: int = 1048576,
+        max_connection_window_size: int = 16777216,
+        max_frame_size: int = 16384,
+        header_table_size: int = 4096,
         limit_resets: int = 200,
         limit_control_frames: int = 1000,
+        settings_timeout: float = 10.0,
     ) -> None: ...
